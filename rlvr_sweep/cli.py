@@ -1,0 +1,80 @@
+"""The verbs and the command line, thin: nothing heavier than rich is imported before a verb needs it.
+
+    python -m rlvr_sweep --help
+"""
+
+import argparse
+import importlib
+import sys
+from pathlib import Path
+
+from rlvr_sweep import __version__
+from rlvr_sweep.errors import UserError
+
+# verb -> (module with `main(argv) -> int`, what it does)
+VERBS = {
+    "show": ("rlvr_sweep.report.commands", "what ran in a cell or a sweep, and what came out"),
+    "lab": ("rlvr_sweep.lab.commands", "the embedded tiny models: list them, rebuild them"),
+    "prefetch": ("rlvr_sweep.data.commands", "bring what cells need from the Hub, on a node with network"),
+    "doctor": ("rlvr_sweep.doctor", "is this machine ready?"),
+}
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        prog="python -m rlvr_sweep",
+        description="Runs one cell (a model, a reward, data, an algorithm, a seed), or with -m a grid of cells.",
+        epilog=_epilog(),
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    parser.add_argument("overrides", nargs="*", metavar="key=value", help="choices and keys, in Hydra's grammar")
+    parser.add_argument("-m", "--multirun", action="store_true", help="several values span a grid: seed=0,1,2")
+    parser.add_argument("--cfg", choices=["job"], help="print the judged cell as YAML and start nothing")
+    parser.add_argument("-cd", "--config-dir", type=Path, metavar="DIR", help="a configuration tree of your own")
+    parser.add_argument("--version", action="version", version=f"rlvr_sweep {__version__}")
+    return parser
+
+
+def _epilog() -> str:
+    from rlvr_sweep.config.tree import conf_dir, groups
+
+    lines = ["choices (group=choice):"]
+    lines += [f"  {group:<10} {', '.join(options)}" for group, options in groups(conf_dir()).items() if options]
+    lines += ["", "verbs (each has --help):"]
+    lines += [f"  {verb:<10} {what}" for verb, (_, what) in VERBS.items()]
+    lines += [
+        "",
+        "examples:",
+        "  python -m rlvr_sweep model=lab/llama reward=python seed=1",
+        "  python -m rlvr_sweep -m model=lab/qwen_math,lab/olmo reward=ground_truth,python seed=0,1,2",
+        "  python -m rlvr_sweep model=path model.path=DIR data=jsonl data.path=train.jsonl eval=math500 eval.path=test.jsonl",
+    ]
+    return "\n".join(lines)
+
+
+def main(argv: list[str]) -> int:
+    """Run a verb, or compose and run cells. Returns the exit code."""
+    if argv and argv[0] in VERBS:
+        module, _ = VERBS[argv[0]]
+        return importlib.import_module(module).main(argv[1:])
+    args = _parser().parse_intermixed_args(argv)
+    for word in args.overrides:
+        if "=" not in word:
+            from rlvr_sweep.config.tree import nearest
+
+            raise UserError(f"{word}: neither a verb nor key=value; {nearest(word, VERBS)}")
+    if args.config_dir is not None and not args.config_dir.is_dir():
+        raise UserError(f"--config-dir {args.config_dir}: no such folder")
+    from rlvr_sweep.config.compose import compose_or_refuse
+
+    cells = compose_or_refuse(args.overrides, multirun=args.multirun, config_dir=args.config_dir)
+    if args.cfg:
+        import yaml
+
+        for composed in cells:
+            sys.stdout.write(f"# cell_id {composed.cell_id}  arm_id {composed.arm_id}\n")
+            sys.stdout.write(yaml.safe_dump(composed.cell.model_dump(mode="json"), sort_keys=False))
+        return 0
+    from rlvr_sweep.sweep.local import run
+
+    return run(cells)

@@ -1,0 +1,108 @@
+"""The batch algebra of a GRPO run in plain Python: what is generated, how it is cut, how many optimizer steps come of it.
+
+    from rlvr_sweep.config.batch import plan
+    plan(prompts=64, completions=16, updates=8, rollouts=300, ranks=8, micro_batch=4).optimizer_steps   # 2400
+
+TRL counts everything in optimizer steps and per-device batches; papers count rollouts and prompts. We configure the latter
+and derive the former. The clip ablations that work by batch shape (spurious_rewards, section 4.4.2) are rewritten here too,
+so that one place decides how many rollouts an arm runs.
+"""
+
+import math
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True)
+class Batch:
+    """One run's batches. Counts are over all ranks unless a name says otherwise."""
+
+    rollouts: int
+    prompts: int  # prompts a rollout
+    completions: int  # completions a prompt (group size G)
+    updates: int  # optimizer steps a rollout (K)
+    ranks: int
+    micro_batch: int  # completions a forward pass, per rank
+
+    @property
+    def rollout_size(self) -> int:
+        """Completions a rollout."""
+        return self.prompts * self.completions
+
+    @property
+    def train_batch(self) -> int:
+        """Completions an optimizer step."""
+        return self.rollout_size // self.updates
+
+    @property
+    def optimizer_steps(self) -> int:
+        return self.rollouts * self.updates
+
+    @property
+    def steps_per_generation(self) -> int:
+        """Micro-batches a rank makes of one rollout (TRL's S)."""
+        return self.rollout_size // (self.ranks * self.micro_batch)
+
+    @property
+    def gradient_accumulation_steps(self) -> int:
+        """Micro-batches a rank makes an optimizer step (TRL's A)."""
+        return self.train_batch // (self.ranks * self.micro_batch)
+
+
+def nearest(value: int, legal: list[int]) -> str:
+    """The legal values next to `value`, as text: '4 or 8'."""
+    below = [x for x in legal if x <= value][-1:]
+    above = [x for x in legal if x > value][:1]
+    return " or ".join(str(x) for x in below + above)
+
+
+def divisors(n: int) -> list[int]:
+    """Divisors of n >= 1, ascending."""
+    small = [d for d in range(1, math.isqrt(n) + 1) if n % d == 0]
+    return sorted({*small, *(n // d for d in small)})
+
+
+def faults(*, prompts: int, completions: int, updates: int, ranks: int, micro_batch: int | None) -> list[tuple[str, str]]:
+    """What does not divide, each as (key, what is wrong and the nearest values that do)."""
+    found = []
+    size = prompts * completions
+    if prompts % ranks:
+        legal = [p for p in range(ranks, 2 * prompts + ranks, ranks)]
+        found.append(
+            (
+                "algo.prompts_per_rollout",
+                f"{prompts} prompts cannot be split over {ranks} ranks in whole groups; write {nearest(prompts, legal)}",
+            )
+        )
+        return found
+    per_rank = size // ranks
+    if size % updates or per_rank % updates:
+        legal = [u for u in divisors(per_rank) if size % u == 0]
+        found.append(
+            (
+                "algo.updates_per_rollout",
+                f"a rollout of {prompts} x {completions} = {size} completions on {ranks} rank(s) cannot be cut into "
+                f"{updates} equal updates; write {nearest(updates, legal)}",
+            )
+        )
+        return found
+    if micro_batch is not None and (per_rank // updates) % micro_batch:
+        legal = divisors(per_rank // updates)
+        found.append(
+            (
+                "compute.micro_batch",
+                f"an update of {per_rank // updates} completions a rank cannot be cut into micro-batches of {micro_batch}; "
+                f"write {nearest(micro_batch, legal)}",
+            )
+        )
+    return found
+
+
+def plan(*, prompts: int, completions: int, updates: int, rollouts: int, ranks: int, micro_batch: int | None) -> Batch:
+    """The batches of a run; `micro_batch=None` takes a whole update in one forward pass. Raises ValueError where `faults` finds one."""
+    found = faults(prompts=prompts, completions=completions, updates=updates, ranks=ranks, micro_batch=micro_batch)
+    if found:
+        raise ValueError("; ".join(f"{key}: {text}" for key, text in found))
+    micro = micro_batch or prompts * completions // (ranks * updates)
+    return Batch(
+        rollouts=rollouts, prompts=prompts, completions=completions, updates=updates, ranks=ranks, micro_batch=micro
+    )

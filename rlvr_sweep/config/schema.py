@@ -1,0 +1,204 @@
+"""What a cell is: every choice of one run, typed and bounded. Hydra composes it, this judges it, the worker reads it.
+
+    from rlvr_sweep.config.schema import Cell
+    Cell.model_validate(json.loads(Path("runs/.../cell.json").read_text())["cell"])
+
+A field made with `outside()` may change where or how a cell runs, never what comes out, and is not part of its identity.
+Rules that need two fields live in rules.py, facts that need the disk in content.py.
+"""
+
+from typing import Annotated, Any, Literal
+
+from pydantic import Field, SerializeAsAny, field_validator, model_validator
+
+from rlvr_sweep.rewards import parse as parse_reward
+from rlvr_sweep.strict import Strict, outside
+
+Name = Annotated[str, Field(min_length=1, max_length=80, pattern=r"^[A-Za-z0-9._/-]+$")]
+
+
+class Lora(Strict):
+    """LoRA by PEFT (arXiv 2106.09685). `targets` are module names, or "all-linear". No dropout: it would draw other masks for
+    sampling and for old and new log-probs, and the ratio would leave 1 before any update."""
+
+    rank: int = Field(16, ge=1)
+    alpha: float = Field(32, gt=0)
+    targets: list[str] | str = "all-linear"
+
+
+class Model(Strict):
+    """A causal language model: a Hub id with its revision, a local Hugging Face folder, or one of the lab's ("lab:NAME")."""
+
+    name: Name
+    family: Name
+    hub: str | None = None
+    revision: str | None = None
+    path: str | None = outside(None)  # its content hash is in the identity instead
+    template: Name = "chat"
+    templates: list[Name] = outside(["chat", "raw"])  # the ones this model may be used with
+    stop: list[str] = []  # strings that end a completion, kept in it
+    stop_tokens: list[str] = []  # further end-of-sequence tokens
+    dtype: Literal["float32", "bfloat16"] = "bfloat16"
+    attention: Literal["eager", "sdpa", "flash_attention_2"] = outside("sdpa")
+    lora: Lora | None = None
+    context: int | None = Field(None, ge=8)  # tokens of prompt and completion; None: what the model's config says
+    note: str | None = outside(None)
+
+
+class Source(Strict):
+    """Where rows come from: a Hub dataset, a local file, or a lab task."""
+
+    kind: Literal["hub", "file", "lab"]
+    hub: str | None = None
+    config: str | None = None
+    revision: str | None = None
+    split: str | None = None
+    path: str | None = outside(None)  # its content hash is in the identity instead
+    task: str | None = None  # a lab task
+    count: int | None = Field(None, ge=1)  # the first rows only
+    prompt_column: str = "prompt"
+    answer_column: str = "answer"
+    id_column: str | None = "id"
+
+
+class Data(Source):
+    """The training prompts. `ids` picks rows by id; `repeat` fills whole rollouts from few rows (one-shot RL)."""
+
+    name: Name
+    ids: list[str] | None = None
+    repeat: bool = False
+    labels: str | None = outside(None)  # a label file (JSONL: id, label); its content hash is in the identity
+    label_filter: Literal["all", "incorrect"] = "all"  # incorrect: only prompts whose label is wrong
+    overlap: Literal["report", "refuse"] = outside("report")  # training prompts that are in a benchmark
+
+
+class Estimator(Strict):
+    """How rewards become a gradient. `loss` names TRL's aggregation: dapo = mean over the update's tokens, grpo = mean of
+    sequence means, bnpo = mean over a micro-batch's tokens, dr_grpo = sum over tokens / constant."""
+
+    name: Name
+    loss: Literal["dapo", "grpo", "bnpo", "dr_grpo"] = "dapo"
+    scale: Literal["group", "batch", "none"] = "group"
+    kl: float = Field(0.0, ge=0)
+
+
+class Clip(Strict):
+    """The clip ablation (spurious_rewards, section 4.4.2). `match` keeps an arm that makes fewer updates a rollout equal to
+    the on-arm in rollouts (as the paper did), or in optimizer steps."""
+
+    name: Literal["on", "off_epsilon", "off_large_batch", "off_small_rollout"]
+    epsilon_low: float = Field(0.2, gt=0)
+    epsilon_high: float = Field(0.2, gt=0)
+    match: Literal["rollouts", "updates"] = "updates"
+
+
+class Algo(Strict):
+    """The batches and the optimizer. Steps are rollouts; optimizer steps are derived (batch.py)."""
+
+    name: Name
+    rollouts: int = Field(ge=1)
+    prompts_per_rollout: int = Field(ge=1)
+    completions_per_prompt: int = Field(ge=2)
+    updates_per_rollout: int = Field(ge=1)
+    max_prompt_tokens: int = Field(ge=1)
+    max_completion_tokens: int = Field(ge=1)
+    temperature: float = Field(1.0, gt=0)
+    learning_rate: float = Field(gt=0)
+    schedule: Literal["constant", "constant_with_warmup", "linear", "cosine"] = "constant"
+    warmup_updates: int = Field(0, ge=0)
+    adam_beta1: float = Field(0.9, ge=0, lt=1)
+    adam_beta2: float = Field(0.999, ge=0, lt=1)
+    adam_epsilon: float = Field(1e-8, gt=0)
+    weight_decay: float = Field(0.0, ge=0)
+    max_grad_norm: float = Field(1.0, gt=0)
+    mask_truncated: bool = False
+    extraction: Literal["boxed", "tagged", "lenient"] = "boxed"  # what counts as an answer, for rewards
+
+
+class Benchmark(Source):
+    """One evaluation set and how it is sampled. temperature 0 is greedy (then `samples` must be 1)."""
+
+    samples: int = Field(1, ge=1)
+    temperature: float = Field(0.0, ge=0)
+    top_p: float = Field(1.0, gt=0, le=1)
+    max_completion_tokens: int | None = Field(None, ge=1)  # None: as in training
+    extraction: Literal["boxed", "tagged", "lenient"] = "boxed"
+    ks: list[int] = outside([1])  # pass@k to report
+
+
+class Eval(Strict):
+    """Which benchmarks, and when: before, after, and every `every` rollouts (0: only before and after)."""
+
+    name: Name
+    benchmarks: dict[Name, Benchmark] = {}
+    path: str | None = outside(None)  # a local file for a choice with one benchmark
+    every: int = Field(0, ge=0)
+    before: bool = True
+    batch: int = outside(64, ge=1)  # completions a generate call and rank
+
+    @model_validator(mode="before")
+    @classmethod
+    def _file_for_the_only_benchmark(cls, value: Any) -> Any:
+        """`eval.path` turns a choice's only benchmark into that file of `prompt`, `answer`, `id` rows."""
+        if not isinstance(value, dict) or value.get("path") is None or len(value.get("benchmarks") or {}) != 1:
+            return value
+        [(name, bench)] = value["benchmarks"].items()
+        sampling = {k: v for k, v in bench.items() if k not in Source.model_fields or k == "count"}
+        return value | {"benchmarks": {name: sampling | {"kind": "file", "path": value["path"]}}}
+
+
+class Grading(Strict):
+    """The grader's limits. They are in the identity: a timed-out answer is unscorable."""
+
+    soft_limit_s: float = Field(1.5, gt=0)
+    hard_limit_s: float = Field(3.0, gt=0)
+    workers: int | None = outside(None, ge=1)  # None: half the cores
+    memory_mb: int = outside(4096, ge=256)
+
+
+class Compute(Strict):
+    """How a cell runs on a machine; nothing here changes the algebra."""
+
+    name: Name
+    device: Literal["auto", "cpu", "cuda"] = "auto"
+    ranks: int = Field(1, ge=1, json_schema_extra={"identity": False})
+    micro_batch: int | None = outside(None, ge=1)  # completions a forward pass and rank; None: a whole update
+    generate_batch: int | None = outside(None, ge=1)  # completions a generate call and rank; None: the whole rollout
+    backend: Literal["hf"] = outside("hf")  # what generates rollouts
+    gradient_checkpointing: bool = outside(False)
+    checkpoint_every: int = outside(1, ge=0)  # rollouts; 0: only when asked to stop
+    threads: int | None = outside(None, ge=1)  # CPU threads a rank; None: 1 on a CPU (see worker.py)
+    keep_model: bool = outside(True)  # write model/ at the end
+
+
+class Tracking(Strict):
+    """The W&B mirror. The record is on disk whatever this says."""
+
+    name: Name
+    mode: Literal["off", "offline", "online"] = outside("offline")
+    project: str = outside("rlvr_sweep")
+    entity: str | None = outside(None)
+
+
+class Cell(Strict):
+    """One run: a model, a reward, data, an algorithm, a seed; and how it is evaluated, run and tracked."""
+
+    seed: int = Field(ge=0, lt=2**31)
+    model: Model
+    reward: SerializeAsAny[Strict]
+    data: Data
+    algo: Algo
+    estimator: Estimator
+    clip: Clip
+    eval: Eval
+    grading: Grading = Grading()
+    compute: Compute
+    tracking: Tracking
+    runs: str = outside("runs")  # where run directories lie
+    choices: dict[str, str] = outside({})  # the group choices this was composed from
+    deviations: list[str] = outside([])  # how it departs from the paper it names
+
+    @field_validator("reward", mode="before")
+    @classmethod
+    def _reward(cls, value: Any) -> Strict:
+        return parse_reward(value)

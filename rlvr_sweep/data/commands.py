@@ -1,0 +1,29 @@
+"""The verb `prefetch`: brings what the cells of a command need from the Hub into the cache.
+
+rlvr-sweep prefetch -m model=qwen2.5-math-7b,llama-3.1-8b data=deepscaler eval=math
+"""
+
+import argparse
+from pathlib import Path
+
+
+def main(argv: list[str]) -> int:
+    """Compose the cells of these overrides, as a run would, and fetch their Hub datasets and models."""
+    parser = argparse.ArgumentParser(
+        prog="rlvr-sweep prefetch",
+        description="Brings the Hub datasets and models of these cells into the cache (HF_HOME). Run it on a node with "
+        "network and give it the overrides of the run; then run that with HF_HUB_OFFLINE=1.",
+    )
+    parser.add_argument("overrides", nargs="*", metavar="key=value", help="the overrides of the run")
+    parser.add_argument("-m", "--multirun", action="store_true", help="several values span a grid: model=a,b")
+    parser.add_argument("-cd", "--config-dir", type=Path, metavar="DIR", help="a configuration tree of your own")
+    args = parser.parse_intermixed_args(argv)
+
+    from rlvr_sweep.config.compose import compose_or_refuse
+    from rlvr_sweep.data.prefetch import prefetch
+
+    cells = [c.cell for c in compose_or_refuse(args.overrides, multirun=args.multirun, config_dir=args.config_dir)]
+    sources = [("data", cell.data) for cell in cells]
+    sources += [(f"eval.benchmarks.{name}", bench) for cell in cells for name, bench in cell.eval.benchmarks.items()]
+    prefetch(sources, [cell.model for cell in cells])
+    return 0

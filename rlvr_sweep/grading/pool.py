@@ -1,0 +1,276 @@
+r"""The grader: verdicts for many pairs, worker processes where sympy is needed, and no pair that can hold up or end
+the others.
+
+    with Grader(workers=2) as grader:
+        grader.verify([("5", "5.0"), ("x^2-1", "(x-1)(x+1)"), ("5", None)])   # True, True, False ("no_answer")
+
+Repeated pairs come from a cache and plain ones from `verify.fast_judge`, both in this process; workers (separate
+interpreters that know neither torch nor the caller's main module) start with the first pair that needs one.
+"""
+
+import contextlib
+import json
+import logging
+import os
+import selectors
+import subprocess
+import sys
+import tempfile
+import threading
+import time
+from collections import OrderedDict, deque
+from collections.abc import Iterable, Sequence
+from importlib.metadata import version
+from pathlib import Path
+from types import TracebackType
+from typing import NamedTuple, Self, cast
+
+import rlvr_sweep
+from rlvr_sweep.errors import UserError
+from rlvr_sweep.grading.notation import normalise
+from rlvr_sweep.grading.verify import Outcome, Reason, fast_judge
+
+LOG = logging.getLogger(__name__)
+START_LIMIT_S = 120.0  # importing math-verify takes 0.5 s, but from a cold network disk it can take a minute
+PAIRS_A_WORKER = 20_000  # then it is replaced: sympy's and the parser's caches only grow
+DISTRIBUTIONS = ("math-verify", "latex2sympy2_extended", "antlr4-python3-runtime", "sympy")
+
+Pair = tuple[str, str | None]
+
+
+class Verdict(NamedTuple):
+    """`correct`: None where it cannot be known (see `verify.Reason`). No answer and an unreadable answer are False."""
+
+    correct: bool | None
+    reason: Reason
+
+
+def versions() -> dict[str, str]:
+    """The releases that verdicts depend on, by distribution name, to be recorded with each result. Imports none of
+    them."""
+    return {name: version(name) for name in DISTRIBUTIONS}
+
+
+def cores() -> int:
+    """Cores this process may run on."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
+class _Worker:
+    """One worker process, the pair it works on, and when to lose patience."""
+
+    def __init__(self, arguments: Sequence[str]) -> None:
+        self.log = tempfile.TemporaryFile()  # noqa: SIM115 (closed in end())
+        root = str(Path(rlvr_sweep.__file__).resolve().parent.parent)
+        inherited = os.environ.get("PYTHONPATH")
+        environment = {**os.environ, "PYTHONPATH": root + (os.pathsep + inherited if inherited else "")}
+        self.process = subprocess.Popen(
+            [sys.executable, "-P", "-m", "rlvr_sweep.grading.worker", *arguments],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=self.log,
+            env=environment,
+            process_group=0,  # Ctrl-C goes to the parent alone, also while the worker is still importing
+        )
+        assert self.process.stdin is not None and self.process.stdout is not None
+        self.stdin, self.stdout = self.process.stdin, self.process.stdout
+        self.ready = False
+        self.pair: tuple[str, str] | None = None
+        self.deadline = time.monotonic() + START_LIMIT_S
+        self.left = PAIRS_A_WORKER
+        self.buffer = b""
+
+    def ask(self, pair: tuple[str, str], limit_s: float) -> bool:
+        """Hand a pair over; False where the worker has died in the meantime."""
+        try:
+            self.stdin.write(json.dumps([normalise(text) for text in pair]).encode() + b"\n")
+            self.stdin.flush()
+        except BrokenPipeError:
+            return False
+        self.pair, self.deadline, self.left = pair, time.monotonic() + limit_s, self.left - 1
+        return True
+
+    def messages(self) -> list[object] | None:
+        """What has arrived; None where the worker's output has ended."""
+        chunk = os.read(self.stdout.fileno(), 1 << 16)
+        *lines, self.buffer = (self.buffer + chunk).split(b"\n")
+        return [json.loads(line) for line in lines] if chunk else None
+
+    def complaint(self) -> str:
+        """The last line the worker wrote before it was ready."""
+        self.log.seek(0)
+        lines = self.log.read().decode(errors="replace").strip().splitlines()
+        return lines[-1] if lines else f"it ended with status {self.process.poll()}"
+
+    def end(self) -> None:
+        self.process.kill()
+        self.process.wait()
+        with contextlib.suppress(BrokenPipeError):  # a pair was still in the buffer
+            self.stdin.close()
+        self.stdout.close()
+        self.log.close()
+
+
+class Grader:
+    """Verdicts with hard limits. A context manager; usable from any thread, one batch at a time.
+
+    `soft_limit_s`: CPU seconds of a pair before its worker gives it up ("timeout"); `hard_limit_s`: wall seconds
+    before the worker is killed ("killed") and replaced; `memory_bytes`: address space of a worker; `cache_size`:
+    verdicts kept. Nothing here makes a batch fail: a pair that is lost is None with its reason. `verify` raises
+    UserError only where no worker can start.
+    """
+
+    def __init__(
+        self,
+        workers: int | None = None,
+        *,
+        soft_limit_s: float = 1.5,
+        hard_limit_s: float = 3.0,
+        memory_bytes: int = 4 << 30,
+        cache_size: int = 200_000,
+    ) -> None:
+        self.workers = workers if workers is not None else max(1, min(8, cores() // 2))
+        if self.workers < 1 or not 0 < soft_limit_s <= hard_limit_s or cache_size < 0:
+            raise UserError(
+                f"grader: workers={workers}, soft_limit_s={soft_limit_s}, hard_limit_s={hard_limit_s}, "
+                f"cache_size={cache_size}: "
+                "write workers of at least 1, 0 < soft_limit_s <= hard_limit_s, and a cache_size of at least 0"
+            )
+        self.hard_limit_s = hard_limit_s
+        self.cache_size = cache_size
+        self._arguments = (str(soft_limit_s), str(hard_limit_s), str(memory_bytes))
+        self._cache: OrderedDict[Pair, Verdict] = OrderedDict()
+        self._pool: list[_Worker] = []
+        self._lock = threading.RLock()
+        self._owner = os.getpid()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """End the workers; the grader can be used again and then starts new ones."""
+        with self._lock:
+            while self._pool:
+                self._pool.pop().end()
+
+    def verify(self, pairs: Sequence[Pair]) -> list[Verdict]:
+        """The verdict of each (gold, answer), in order. Equal pairs are judged once; an answer of None is (False,
+        "no_answer")."""
+        with self._lock:
+            known: dict[Pair, Verdict] = {}
+            hard: list[Pair] = []
+            for pair in dict.fromkeys(pairs):
+                cached = self._cache.get(pair)
+                if cached is None and (outcome := fast_judge(*pair)) is not None:
+                    cached = self._remember(pair, outcome)
+                if cached is None:
+                    hard.append(pair)
+                else:
+                    known[pair] = cached
+            for pair, outcome in self._judge(cast("list[tuple[str, str]]", hard)).items():
+                known[pair] = self._remember(pair, outcome)
+            return [known[pair] for pair in pairs]
+
+    def equivalence_classes(self, answers: Sequence[str | None]) -> list[int | None]:
+        """The class of each answer, numbered as first seen, None for no answer or an empty one: the clusters of a
+        majority vote.
+
+        An answer joins the first class whose first member, taken as gold, it equals (equality by policy is not quite
+        transitive: 50% equals both 50 and 0.5). An answer nothing can parse is alone with its exact copies.
+        """
+        heads: list[str] = []
+        classes: dict[str, int | None] = {}
+        for answer in answers:
+            if answer is None or answer in classes:
+                continue
+            if not normalise(answer):
+                classes[answer] = None
+                continue
+            verdicts = self.verify([(head, answer) for head in heads])
+            found = next((i for i, verdict in enumerate(verdicts) if verdict.correct), None)
+            if found is None:
+                found = len(heads)
+                heads.append(answer)
+            classes[answer] = found
+        return [None if answer is None else classes[answer] for answer in answers]
+
+    def gold_faults(self, golds: Iterable[str]) -> list[tuple[int, str, Reason]]:
+        """(index, gold, reason) of the golds against which no answer could be judged, to be reported before
+        training."""
+        listed = list(golds)
+        verdicts = self.verify([(gold, "0") for gold in listed])
+        return [
+            (i, gold, verdict.reason)
+            for i, (gold, verdict) in enumerate(zip(listed, verdicts, strict=True))
+            if verdict.correct is None
+        ]
+
+    def _remember(self, pair: Pair, outcome: Outcome) -> Verdict:
+        verdict = Verdict(*outcome)
+        self._cache[pair] = verdict
+        while len(self._cache) > self.cache_size:
+            self._cache.popitem(last=False)
+        return verdict
+
+    def _judge(self, pairs: list[tuple[str, str]]) -> dict[tuple[str, str], Outcome]:
+        """One pair in flight a worker, so a hostile one holds back nothing but its own worker."""
+        if (
+            self._owner != os.getpid()
+        ):  # a fork of the process that started them: those workers are not ours to use or to end
+            self._pool, self._owner = [], os.getpid()
+        waiting = deque(pairs)
+        outcomes: dict[tuple[str, str], Outcome] = {}
+        while len(outcomes) < len(pairs):
+            busy = sum(worker.pair is not None for worker in self._pool)
+            while len(self._pool) < min(self.workers, busy + len(waiting)):
+                self._pool.append(_Worker(self._arguments))
+            for worker in [w for w in self._pool if w.ready and w.pair is None]:
+                if waiting and (worker.left == 0 or not worker.ask(waiting[0], self.hard_limit_s)):
+                    self._drop(worker)  # worn out, or it died while idle: no pair's fault
+                elif waiting:
+                    waiting.popleft()
+            self._hear(outcomes)
+        return outcomes
+
+    def _hear(self, outcomes: dict[tuple[str, str], Outcome]) -> None:
+        """Wait for the next word of any worker, or for the first deadline; take verdicts in and replace the dead and
+        the late."""
+        active = [worker for worker in self._pool if worker.pair is not None or not worker.ready]
+        if not active:
+            return
+        with selectors.DefaultSelector() as selector:
+            for worker in active:
+                selector.register(worker.stdout, selectors.EVENT_READ, worker)
+            patience = min(worker.deadline for worker in active) - time.monotonic()
+            spoke = [cast("_Worker", key.data) for key, _ in selector.select(max(0.0, patience))]
+        for worker in active:
+            messages = worker.messages() if worker in spoke else []
+            late = worker not in spoke and time.monotonic() > worker.deadline
+            for message in messages or []:
+                if not worker.ready:
+                    worker.ready = True
+                elif worker.pair is not None:
+                    correct, reason, *detail = cast("list[object]", message)
+                    if detail:
+                        LOG.warning("grading %r against %r: %s", worker.pair[1], worker.pair[0], detail[0])
+                    outcomes[worker.pair] = cast("Outcome", (correct, reason))
+                    worker.pair = None
+            if messages is None or late:
+                if not worker.ready:
+                    complaint = worker.complaint()
+                    self.close()
+                    raise UserError(
+                        f"grader: no worker can start ({complaint}): `pip install math-verify` mends a missing package"
+                    )
+                if worker.pair is not None:
+                    outcomes[worker.pair] = None, "killed"
+                self._drop(worker)
+
+    def _drop(self, worker: _Worker) -> None:
+        self._pool.remove(worker)
+        worker.end()

@@ -1,0 +1,119 @@
+"""`rlvr-sweep lab`: the table of families and tasks; `rlvr-sweep lab build [FAMILY ...]`: make model folders again from their recipes.
+
+    python -m rlvr_sweep lab build olmo --out /tmp/lab
+"""
+
+import argparse
+import time
+from pathlib import Path
+from typing import Any
+
+from rlvr_sweep.errors import UserError
+from rlvr_sweep.lab.families import FAMILIES, MODELS, find_family, model_dir, recipe_hash
+from rlvr_sweep.lab.tasks import TASKS
+
+
+def parser() -> argparse.ArgumentParser:
+    top = argparse.ArgumentParser(
+        prog="rlvr-sweep lab",
+        description="The embedded world: tiny models pretrained on arithmetic. Without a verb: the families and their measured state.",
+    )
+    verbs = top.add_subparsers(dest="verb")
+    make = verbs.add_parser(
+        "build",
+        help="make model folders again from their recipes and compare them with the shipped ones",
+        description="Pretrain families from their recipes (about two CPU minutes each) and compare them with the shipped ones.",
+    )
+    make.add_argument("families", nargs="*", metavar="FAMILY", help=f"of {', '.join(FAMILIES)}; all without a name")
+    make.add_argument("--out", type=Path, default=Path("lab-models"), help="parent of the new folders (default: %(default)s)")
+    make.add_argument("--steps", type=int, help="a shorter or longer schedule than the recipe's")
+    make.add_argument("--force", action="store_true", help="replace a folder that exists already")
+    return top
+
+
+def figure(value: float | None) -> str:
+    return "-" if value is None else f"{value:.2f}"
+
+
+def show() -> None:
+    """Print the families and tasks with the state before RL that each shipped recipe.json records."""
+    from rich.console import Console
+    from rich.table import Table
+
+    from rlvr_sweep.lab.records import read_recipe
+
+    table = Table(title="lab: state before RL, held-out problems, sampled at T=1")
+    for name in ("family", "task", "accuracy", "lenient", "code", "with code", "without", "box", "pass@1/4/16"):
+        table.add_column(name, justify="left" if name in ("family", "task") else "right", no_wrap=True)
+    stale: list[str] = []
+    for family in FAMILIES:
+        record = read_recipe(model_dir(family))
+        if record["hash"] != recipe_hash(family):
+            stale.append(family)
+        for position, task in enumerate(TASKS):
+            state: dict[str, Any] = record["measured"][task]
+            names = ("accuracy", "lenient_accuracy", "code_share", "accuracy_with_code", "accuracy_without_code", "box_rate")
+            passes = "/".join(figure(value) for value in state["pass_at"].values())
+            table.add_row(family if position == 0 else "", task, *(figure(state[name]) for name in names), passes)
+        table.add_section()
+    console = Console()
+    console.print(table)
+    for family in FAMILIES.values():
+        console.print(f"  {family.name}: {family.architecture}, {family.summary}", highlight=False)
+    for task in TASKS.values():
+        console.print(f"  {task.name}: {task.summary}", highlight=False)
+    for name in stale:
+        console.print(f"  the shipped {name} is of another recipe than this version's: rlvr-sweep lab build {name}")
+
+
+def folder_for(family: str, out: Path, *, force: bool) -> Path:
+    """Where a rebuilt family goes; UserError where that would replace something unasked, the shipped weights above all."""
+    folder = (out / family).resolve()
+    if folder.exists() and not force:
+        what = "the shipped weights" if folder.parent == MODELS else "a folder that exists"
+        raise UserError(f"{folder} is {what}: name another place with --out, or add --force to replace it")
+    return folder
+
+
+def rebuild(family: str, folder: Path, *, steps: int | None) -> None:
+    """Build one family and print seconds and the comparison with the shipped folder as it was before."""
+    from rich.console import Console
+    from rich.progress import Progress
+
+    from rlvr_sweep.lab.pretraining import build
+    from rlvr_sweep.lab.records import compare, read_recipe
+
+    console = Console()
+    shipped = read_recipe(model_dir(family)) if folder.parent == MODELS else None
+    start = time.monotonic()
+    with Progress(console=console, transient=True) as bar:
+        task = bar.add_task(f"pretraining {family}", total=None)
+
+        def advance(step: int, total: int, loss: float) -> None:
+            bar.update(task, completed=step, total=total, description=f"pretraining {family} (loss {loss:.3f})")
+
+        record = build(family, folder, steps=steps, progress=advance)
+    console.print(f"{family}: {time.monotonic() - start:.0f} s, {record['parameters']:,} parameters, in {folder}", highlight=False)
+    if shipped is not None:
+        console.print(f"  the shipped weights were replaced; their recipe was {shipped['hash'][:12]}, now {record['hash'][:12]}")
+        return
+    found = compare(family, folder)
+    weights = "identical weights" if found["weights_identical"] else f"largest difference of a weight {found['max_difference']}"
+    recipe = "the same recipe" if found["same_recipe"] else "another recipe"
+    console.print(f"  against the shipped one: {recipe}, {weights}", highlight=False)
+    for name, figures in found["measured"].items():
+        pairs = ", ".join(f"{key.replace('_', ' ')} {figure(a)} / {figure(b)}" for key, (a, b) in figures.items())
+        console.print(f"  {name} (shipped / rebuilt): {pairs}", highlight=False)
+
+
+def main(argv: list[str]) -> int:
+    """The verb `lab`. Returns the exit code; UserError: an unknown family, a folder that would be replaced."""
+    options = parser().parse_args(argv)
+    if options.verb is None:
+        show()
+        return 0
+    names = [find_family(name).name for name in options.families] or list(FAMILIES)
+    folders = [folder_for(name, options.out, force=options.force) for name in names]
+    for name, folder in zip(names, folders, strict=True):
+        rebuild(name, folder, steps=options.steps)
+    return 0

@@ -1,0 +1,70 @@
+"""What a reward sees and returns. A reward is a pure function of one group: the completions sampled for one prompt.
+
+    def score(params: Params, group: Group) -> list[float | None]
+
+A value of None says "unscorable": TRL then leaves the completion out of the group's baseline and gives it advantage 0.
+"""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from typing import Any, NamedTuple, Protocol
+
+from rlvr_sweep.strict import Strict
+
+
+class Verdict(NamedTuple):
+    """Whether an answer matches a gold answer: True, False, or None where it cannot be known; and why."""
+
+    correct: bool | None
+    reason: str
+
+
+class Grade(Protocol):
+    """Compares answers with a reference: `grade(gold=..., answers=[...])`, one verdict an answer."""
+
+    def __call__(self, *, gold: str, answers: Sequence[str | None]) -> list[Verdict]: ...
+
+
+@dataclass(frozen=True)
+class Completion:
+    """One sampled completion."""
+
+    text: str
+    answer: str | None  # extracted by the cell's rule; None: there was none
+    tokens: int
+    truncated: bool  # ended by the length limit
+
+
+@dataclass(frozen=True)
+class Group:
+    """The completions of one prompt in one rollout, in slot order, and what may be known of the prompt."""
+
+    row_id: str  # unique in the run's data (copies of one question have distinct ids)
+    gold: str
+    label: str | None  # pseudo-label of the prompt, where a label file was given
+    completions: tuple[Completion, ...]
+    rollout: int
+    seed: int
+    grade: Grade
+    classes: Callable[[Sequence[str | None]], list[int | None]]  # equivalence classes of answers, None: no answer
+    columns: dict[str, Any] = field(default_factory=dict)  # further columns of the data row
+
+    @property
+    def texts(self) -> list[str]:
+        return [c.text for c in self.completions]
+
+    @property
+    def answers(self) -> list[str | None]:
+        return [c.answer for c in self.completions]
+
+
+Rewards = list[float | None]
+
+
+class RewardModule(Protocol):
+    """A file of this room: its typed parameters and its pure function."""
+
+    @property
+    def Params(self) -> type[Strict]: ...
+
+    def score(self, params: Any, group: Group) -> Rewards: ...

@@ -1,0 +1,22 @@
+"""From verdicts to rewards: what ground_truth, majority_offline and incorrect have in common.
+
+against(group.gold, group)    # 1.0 where the answer matches, 0.0 where not, None where that cannot be known
+"""
+
+from rlvr_sweep.rewards.types import Group, Rewards
+
+
+def against(reference: str, group: Group) -> Rewards:
+    """Each answer compared with one reference answer by the cell's grader."""
+    return [None if v.correct is None else float(v.correct) for v in group.grade(gold=reference, answers=group.answers)]
+
+
+def against_label(group: Group) -> Rewards:
+    """Each answer compared with the prompt's pseudo-label; without one the whole group is unscorable.
+
+    An empty label must not be graded: in the paper's released sets up to 43 of 100 labels are empty, and its grader
+    holds "" equal to "", which rewarded exactly the completions without an answer.
+    """
+    if group.label is None or not group.label.strip():
+        return [None] * len(group.completions)
+    return against(group.label, group)

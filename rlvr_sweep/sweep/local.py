@@ -1,0 +1,147 @@
+"""Runs cells on this machine, one after another, each in a process tree of its own, and says how they went.
+
+    run(compose_or_refuse(["model=lab/qwen", "seed=0,1"], multirun=True))
+
+A cell that is done is not run again; one that stopped half way goes on from its newest complete checkpoint. Ctrl-C once lets the
+running cell write a checkpoint, twice kills it.
+"""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Sequence
+from pathlib import Path
+
+from rich.console import Console
+from rich.progress import BarColumn, Progress, TaskID, TextColumn, TimeElapsedColumn, TimeRemainingColumn
+
+from rlvr_sweep.cell_dir import ATTEMPT, CellDir
+from rlvr_sweep.config.compose import Composed
+
+STOPPED = 75
+POLL_S = 0.1
+
+
+def run(cells: Sequence[Composed]) -> int:
+    """Run what is missing of `cells`; prints a table at the end. Exit code: the worst of the cells'."""
+    console = Console()
+    directories = [CellDir.create(composed) for composed in cells]
+    codes = []
+    for number, directory in enumerate(directories, 1):
+        prefix = f"[{number}/{len(directories)}] " if len(directories) > 1 else ""
+        if directory.is_done:
+            console.print(f"{prefix}done already: {directory.path}", soft_wrap=True, markup=False, highlight=False)
+            codes.append(0)
+            continue
+        codes.append(_run_one(directory, console, prefix))
+        if codes[-1] in (STOPPED, 130):
+            break  # the user asked to stop: the cells after it were not started
+    _report(directories, console)
+    return max(codes, key=lambda code: (code != 0, code), default=0)
+
+
+def _command(directory: CellDir) -> list[str]:
+    worker = ["-m", "rlvr_sweep.train.worker", str(directory.path)]
+    compute = directory.cell.compute
+    if compute.ranks == 1:
+        return [sys.executable, *worker]
+    launch = ["-m", "accelerate.commands.launch", "--num_processes", str(compute.ranks), "--num_machines", "1"]
+    launch += ["--mixed_precision", "no", "--dynamo_backend", "no", "--main_process_port", "0"]
+    launch += ["--cpu"] if compute.device == "cpu" else ["--multi_gpu"]
+    return [sys.executable, *launch, *worker]
+
+
+def _run_one(directory: CellDir, console: Console, prefix: str) -> int:
+    attempt = directory.next_attempt()
+    log = directory.path / "attempts" / str(attempt) / "log.txt"
+    console.print(f"{prefix}{directory.path}", soft_wrap=True, markup=False, highlight=False)
+    environment = os.environ | {ATTEMPT: str(attempt), "PYTHONUNBUFFERED": "1"}
+    with log.open("w") as file:
+        # A session of its own: Ctrl-C reaches us alone, and we pass on one SIGTERM, not one a rank and library.
+        process = subprocess.Popen(
+            _command(directory), stdout=file, stderr=subprocess.STDOUT, env=environment, start_new_session=True
+        )
+        _watch(process, directory, console)
+    code = process.returncode
+    if code == 0:
+        return 0
+    status = directory.read_status()
+    if code < 0 or status["state"] == "running":  # it could not say so itself
+        name = signal.Signals(-code).name if code < 0 else f"exit code {code}"
+        directory.status(state="failed", reason=f"ended by {name}", finished=time.time())
+        status = directory.read_status()
+    message = f"{status['state']}: {status.get('reason')}" + (f"  (log: {log})" if code not in (2, STOPPED) else "")
+    for line in message.splitlines():
+        console.print(f"rlvr_sweep: {line}", soft_wrap=True, markup=False, highlight=False)
+    return code if code > 0 else 1
+
+
+def _watch(process: subprocess.Popen, directory: CellDir, console: Console) -> None:
+    """A progress bar until the process ends; Ctrl-C is passed on as SIGTERM, the second time as SIGKILL."""
+    bar = Progress(
+        TextColumn("{task.description}"),
+        BarColumn(),
+        TextColumn("{task.completed:.0f}/{task.total:.0f} updates"),
+        TimeElapsedColumn(),
+        TimeRemainingColumn(),
+        TextColumn("{task.fields[numbers]}"),
+        console=console,
+        disable=not console.is_terminal,
+    )
+    tail, interrupts = Tail(directory.path / "metrics.jsonl"), 0
+    with bar:
+        task = bar.add_task("starting", total=directory.document["batch"]["optimizer_steps"], numbers="")
+        while process.poll() is None:
+            try:
+                _update(bar, task, directory, tail)
+                time.sleep(POLL_S)
+            except KeyboardInterrupt:
+                interrupts += 1
+                _pass_on(process, signal.SIGTERM if interrupts == 1 else signal.SIGKILL)
+                said = "stopping after this update; Ctrl-C again kills it" if interrupts == 1 else "killed"
+                console.print(f"rlvr_sweep: {said}", highlight=False)
+        _update(bar, task, directory, tail)
+
+
+def _pass_on(process: subprocess.Popen, number: int) -> None:
+    if number == signal.SIGKILL:
+        os.killpg(process.pid, number)
+    else:
+        process.send_signal(number)  # accelerate's launcher passes it on to its ranks
+
+
+def _update(bar: Progress, task: TaskID, directory: CellDir, tail: "Tail") -> None:
+    rows = tail.read()
+    phase = directory.read_status().get("phase") or "starting"
+    bar.update(task, description=phase)
+    if rows:
+        last = rows[-1]
+        shown = {"reward": "reward", "accuracy/ground_truth": "accuracy", "code_frequency": "code"}
+        numbers = "  ".join(f"{name} {last[key]:.2f}" for key, name in shown.items() if last.get(key) is not None)
+        bar.update(task, completed=last["step"], numbers=numbers)
+
+
+class Tail:
+    """The new complete lines of a growing JSON-lines file."""
+
+    def __init__(self, path: Path) -> None:
+        self.path, self._at = path, 0
+
+    def read(self) -> list[dict]:
+        if not self.path.is_file() or self.path.stat().st_size <= self._at:
+            return []
+        with self.path.open() as file:
+            file.seek(self._at)
+            text = file.read()
+        complete = text[: text.rfind("\n") + 1]
+        self._at += len(complete.encode())
+        return [json.loads(line) for line in complete.splitlines()]
+
+
+def _report(directories: Sequence[CellDir], console: Console) -> None:
+    from rlvr_sweep.report.commands import show_end
+
+    show_end([directory.path for directory in directories], console)

@@ -1,0 +1,77 @@
+"""A cell's choices as TRL's GRPOConfig. Every knob that touches the update is written here, whatever TRL's defaults are.
+
+TRL counts optimizer steps and per-device batches; batch.py derives them. Paper constants: spurious_rewards, section 3 and 9.
+"""
+
+from pathlib import Path
+
+from trl import GRPOConfig
+
+from rlvr_sweep.config.rules import arm, epsilons
+from rlvr_sweep.config.schema import Cell
+
+
+def arguments(cell: Cell, output: Path, *, use_cpu: bool) -> GRPOConfig:
+    """The GRPOConfig of a cell; checkpoints go under `output`."""
+    batch, algo, estimator = arm(cell), cell.algo, cell.estimator
+    low, high = epsilons(cell)
+    every = cell.compute.checkpoint_every * batch.updates
+    return GRPOConfig(
+        output_dir=str(output),
+        seed=cell.seed,
+        use_cpu=use_cpu,
+        bf16=cell.model.dtype == "bfloat16",
+        # batches
+        per_device_train_batch_size=batch.micro_batch,
+        gradient_accumulation_steps=batch.gradient_accumulation_steps,
+        steps_per_generation=batch.steps_per_generation,
+        num_generations=batch.completions,
+        num_iterations=1,
+        max_steps=batch.optimizer_steps,
+        shuffle_dataset=False,  # the order of prompts is ours (data/order.py)
+        # sampling
+        max_completion_length=algo.max_completion_tokens,
+        temperature=algo.temperature,
+        top_p=1.0,
+        top_k=0,
+        min_p=None,
+        repetition_penalty=1.0,
+        # the update
+        loss_type=estimator.loss,
+        scale_rewards=estimator.scale,
+        multi_objective_aggregation="sum_then_normalize",
+        importance_sampling_level="token",
+        epsilon=low,
+        epsilon_high=high,
+        delta=None,
+        beta=estimator.kl,
+        use_bias_correction_kl=False,
+        top_entropy_quantile=1.0,
+        mask_truncated_completions=algo.mask_truncated,
+        off_policy_mask_threshold=None,
+        vllm_importance_sampling_correction=False,  # a second, length-dependent clip (TRL's default is on)
+        disable_dropout=True,
+        # the optimizer
+        optim="adamw_torch",
+        learning_rate=algo.learning_rate,
+        lr_scheduler_type=algo.schedule,
+        warmup_steps=algo.warmup_updates,
+        adam_beta1=algo.adam_beta1,
+        adam_beta2=algo.adam_beta2,
+        adam_epsilon=algo.adam_epsilon,
+        weight_decay=algo.weight_decay,
+        max_grad_norm=algo.max_grad_norm,
+        gradient_checkpointing=cell.compute.gradient_checkpointing,
+        # the record is ours
+        report_to="none",
+        logging_steps=1,
+        logging_nan_inf_filter=False,
+        log_completions=False,
+        disable_tqdm=True,
+        eval_strategy="no",
+        save_strategy="steps" if every else "no",
+        save_steps=every or 1,
+        save_total_limit=None,  # checkpoints.py removes old ones, after the new one is complete
+        save_only_model=False,
+        dataloader_pin_memory=not use_cpu,
+    )

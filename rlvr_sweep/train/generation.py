@@ -1,0 +1,130 @@
+"""The rollout backend: token ids in, token ids out. Training and evaluation sample through the same seam.
+
+    backend = HuggingFace(trainer, stop=["</answer>"], batch=128)
+    backend.generate(prompt_ids, Sampling(max_tokens=3072, temperature=1.0, top_p=1.0), seed=7) -> list[Sample]
+
+TRL's own generate path takes no tokenizer, so stop strings raise there, and once forced the pad fill behind a stop string is
+trained on. Here a completion ends at its first end token or stop string, and a later token is never seen by anyone.
+"""
+
+
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from typing import Any, NamedTuple, Protocol
+
+import torch
+from transformers import GenerationConfig, StoppingCriteria, StoppingCriteriaList, StopStringCriteria
+from trl.models import unwrap_model_for_generation
+
+
+class Sampling(NamedTuple):
+    """How to sample: at most `max_tokens` new tokens; temperature 0 is greedy."""
+
+    max_tokens: int
+    temperature: float
+    top_p: float = 1.0
+
+
+class Sample(NamedTuple):
+    """One completion's token ids (its end token or stop string included), and whether the length limit ended it."""
+
+    ids: list[int]
+    truncated: bool
+
+
+class Backend(Protocol):
+    """What trainer and evaluator ask of a generation engine. All ranks must make the same number of calls."""
+
+    def generate(self, prompts: Sequence[list[int]], sampling: Sampling, *, seed: int) -> list[Sample]: ...
+
+
+class _StopStrings(StoppingCriteria):
+    """HF's criterion for stop strings, remembering where each row stopped."""
+
+    def __init__(self, tokenizer: Any, stop: list[str], prompt_length: int) -> None:
+        self.inner = StopStringCriteria(tokenizer, stop)
+        self.prompt_length = prompt_length
+        self.lengths: torch.Tensor | None = None  # tokens of the completion when it stopped; 0: it has not
+
+    def __call__(self, input_ids: torch.Tensor, scores: Any, **kwargs: Any) -> torch.Tensor:
+        done = self.inner(input_ids, scores, **kwargs)
+        if self.lengths is None:
+            self.lengths = torch.zeros_like(done, dtype=torch.long)
+        fresh = done & (self.lengths == 0)
+        self.lengths[fresh] = input_ids.shape[1] - self.prompt_length
+        return done
+
+
+class HuggingFace:
+    """`model.generate` in batches. Reproducible from `seed` on one device and one batch split; leaves the RNG as it was."""
+
+    def __init__(self, trainer: Any, *, stop: list[str], batch: int | None) -> None:
+        self.trainer = trainer
+        self.stop = stop
+        self.batch = batch
+
+    def generate(self, prompts: Sequence[list[int]], sampling: Sampling, *, seed: int) -> list[Sample]:
+        """One completion a prompt; repeat a prompt to sample it several times."""
+        accelerator = self.trainer.accelerator
+        on_gpu = [accelerator.device] if accelerator.device.type == "cuda" else []
+        samples: list[Sample] = []
+        size = self.batch or max(1, len(prompts))
+        with torch.random.fork_rng(devices=on_gpu), self._model() as model:
+            torch.manual_seed(seed)
+            for start in range(0, len(prompts), size):
+                samples += self._batch(model, list(prompts[start : start + size]), sampling)
+        return samples
+
+    @contextmanager
+    def _model(self) -> Iterator[Any]:
+        """The model ready to generate: gathered, without dropout, autocast as in training."""
+        trainer = self.trainer
+        with (
+            unwrap_model_for_generation(
+                trainer.model_wrapped,
+                trainer.accelerator,
+                gather_deepspeed3_params=trainer.args.ds3_gather_for_generation,
+                gradient_checkpointing_kwargs=trainer.args.gradient_checkpointing_kwargs,
+            ) as model,
+            torch.no_grad(),
+            trainer.accelerator.autocast(),
+        ):
+            was_training = model.training
+            model.eval()
+            try:
+                yield model
+            finally:
+                model.train(was_training)
+
+    def _batch(self, model: Any, prompts: list[list[int]], sampling: Sampling) -> list[Sample]:
+        trainer = self.trainer
+        tokenizer, device = trainer.processing_class, trainer.accelerator.device
+        width = max(map(len, prompts))
+        pad = tokenizer.pad_token_id
+        ids = torch.tensor([[pad] * (width - len(p)) + p for p in prompts], device=device)
+        mask = torch.tensor([[0] * (width - len(p)) + [1] * len(p) for p in prompts], device=device)
+        ends = trainer.eos_token_ids
+        config = GenerationConfig(
+            max_new_tokens=sampling.max_tokens,
+            do_sample=sampling.temperature > 0,
+            temperature=sampling.temperature or None,
+            top_p=sampling.top_p,
+            top_k=0,
+            eos_token_id=list(ends),
+            pad_token_id=pad,
+            bos_token_id=tokenizer.bos_token_id,
+        )
+        stops = _StopStrings(tokenizer, self.stop, width) if self.stop else None
+        out = model.generate(
+            input_ids=ids,
+            attention_mask=mask,
+            generation_config=config,
+            stopping_criteria=StoppingCriteriaList([stops] if stops else []),
+        )[:, width:]
+        is_end = torch.isin(out, torch.tensor(list(ends), device=device))
+        never = out.shape[1] + 1
+        length = torch.where(is_end.any(1), is_end.int().argmax(1) + 1, never)
+        if stops is not None and stops.lengths is not None:
+            length = torch.minimum(length, torch.where(stops.lengths > 0, stops.lengths, never))
+        rows = zip(out.tolist(), length.tolist(), strict=True)
+        return [Sample(ids=row[:n], truncated=n == never) for row, n in rows]

@@ -1,0 +1,87 @@
+"""Loads a cell's model and tokenizer: weights in float32 (the master copy), end tokens, LoRA.
+
+    model, tokenizer = load(cell)
+
+bfloat16 is the dtype of the computation (autocast); the weights an optimizer updates stay in float32, since at a learning
+rate of 5e-7 most updates would round away in bfloat16.
+"""
+
+from typing import Any
+
+import torch
+from transformers import AutoModelForCausalLM, AutoTokenizer
+
+from rlvr_sweep.config.content import model_path
+from rlvr_sweep.config.schema import Cell
+from rlvr_sweep.errors import UserError
+
+
+def load_tokenizer(cell: Cell) -> Any:
+    """The tokenizer, left-padding, with a pad token that is not the end token where one can be had."""
+    where, revision = _where(cell)
+    try:
+        tokenizer = AutoTokenizer.from_pretrained(where, revision=revision, padding_side="left")
+    except (OSError, ValueError) as error:
+        raise UserError(f"model {where}: its tokenizer cannot be loaded ({_first_line(error)}); {_hint(cell)}") from None
+    if tokenizer.pad_token is None:
+        tokenizer.pad_token = tokenizer.eos_token
+    if tokenizer.pad_token is None:
+        raise UserError(f"model {where}: its tokenizer has neither pad nor end token; set eos_token in tokenizer_config.json")
+    return tokenizer
+
+
+def load(cell: Cell) -> tuple[Any, Any]:
+    """(model, tokenizer). Raises UserError where they cannot be loaded, and for an unknown stop token."""
+    where, revision = _where(cell)
+    tokenizer = load_tokenizer(cell)
+    try:
+        model = AutoModelForCausalLM.from_pretrained(
+            where, revision=revision, dtype=torch.float32, attn_implementation=cell.model.attention
+        )
+    except (OSError, ValueError) as error:
+        raise UserError(f"model {where}: cannot be loaded ({_first_line(error)}); {_hint(cell)}") from None
+    _set_end_tokens(model, tokenizer, cell)
+    return model, tokenizer
+
+
+def _where(cell: Cell) -> tuple[str, str | None]:
+    folder = model_path(cell)
+    return (str(folder), None) if folder else (str(cell.model.hub), cell.model.revision)
+
+
+def _hint(cell: Cell) -> str:
+    if cell.model.hub:
+        return f"bring it with `rlvr-sweep prefetch model={cell.model.name}` on a node with network, or write model.path=DIR"
+    return "write model.path=DIR with a folder that `save_pretrained` made"
+
+
+def _first_line(error: Exception) -> str:
+    return str(error).strip().splitlines()[0][:200]
+
+
+def _set_end_tokens(model: Any, tokenizer: Any, cell: Cell) -> None:
+    """The tokens that end a completion: the model's, the tokenizer's, and the cell's stop tokens (a Qwen base model ends with
+    <|endoftext|>, while its chat template ends a turn with <|im_end|>)."""
+    ends = model.generation_config.eos_token_id
+    known = [ends] if isinstance(ends, int) else list(ends or [])
+    if tokenizer.eos_token_id is not None:
+        known.append(tokenizer.eos_token_id)
+    vocabulary = tokenizer.get_vocab()
+    for token in cell.model.stop_tokens:
+        if token not in vocabulary:
+            raise UserError(f"model.stop_tokens: {token!r} is not a token of {cell.model.name}; write one that is, or []")
+        known.append(vocabulary[token])
+    model.generation_config.eos_token_id = sorted(set(known))
+    model.generation_config.pad_token_id = tokenizer.pad_token_id
+
+
+def lora(cell: Cell) -> Any:
+    """PEFT's LoraConfig, or None."""
+    if cell.model.lora is None:
+        return None
+    from peft import LoraConfig
+
+    choice = cell.model.lora
+    return LoraConfig(
+        r=choice.rank, lora_alpha=choice.alpha, lora_dropout=0.0, target_modules=choice.targets, task_type="CAUSAL_LM"
+    )

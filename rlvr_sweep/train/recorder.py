@@ -1,0 +1,96 @@
+"""Writes a cell's record: metrics.jsonl (a pure function of the cell), timings.jsonl (seconds), rollouts/part-*.parquet.
+
+    recorder = Recorder(cell_dir); recorder.resume_at(step=12, rollout=3); recorder.step({...}, {...})
+
+Times have a file of their own, so that the metrics of a killed and resumed run equal the undisturbed run's byte for byte.
+After a resume every step and every rollout is there once: what lies beyond the checkpoint is cut off and written again.
+"""
+
+import json
+import math
+import os
+from pathlib import Path
+from typing import Any
+
+
+def _line(row: dict[str, Any]) -> str:
+    clean = {k: (None if isinstance(v, float) and not math.isfinite(v) else v) for k, v in row.items()}
+    return json.dumps(clean, allow_nan=False) + "\n"
+
+
+def _cut(path: Path, last_step: int) -> None:
+    """Keep the complete lines up to and with `last_step`; a torn last line goes too."""
+    if not path.is_file():
+        return
+    kept = []
+    for line in path.read_text().splitlines(keepends=True):
+        if not line.endswith("\n") or json.loads(line)["step"] > last_step:
+            break
+        kept.append(line)
+    partial = path.with_suffix(".tmp")
+    partial.write_text("".join(kept))
+    os.replace(partial, path)
+
+
+class Recorder:
+    """The files of one cell directory that grow while it trains. Only rank 0 has one."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        (path / "rollouts").mkdir(exist_ok=True)
+
+    def resume_at(self, *, step: int, rollout: int) -> None:
+        """Forget what a former attempt wrote beyond its checkpoint (optimizer step, last generated rollout)."""
+        for name in ("metrics.jsonl", "timings.jsonl"):
+            _cut(self.path / name, step)
+        for part in (self.path / "rollouts").glob("part-*"):
+            if int(part.stem.split("-")[1]) > rollout:
+                part.unlink()
+
+    def step(self, metrics: dict[str, Any], timings: dict[str, Any]) -> None:
+        """One optimizer step: both rows hold `step` and `rollout`."""
+        for name, row in (("metrics.jsonl", metrics), ("timings.jsonl", timings)):
+            with (self.path / name).open("a") as file:
+                file.write(_line(row))
+
+    def rollout(self, number: int, rows: list[dict[str, Any]]) -> None:
+        """One rollout's completions, written once and atomically."""
+        import pyarrow as pa
+        import pyarrow.parquet as pq
+
+        path = self.path / "rollouts" / f"part-{number:05d}.parquet"
+        partial = path.with_suffix(".tmp")
+        pq.write_table(pa.Table.from_pylist(rows, schema=rollout_schema()), partial, compression="zstd")
+        os.replace(partial, path)
+
+
+def rollout_schema() -> Any:
+    """The pyarrow schema of rollouts/part-*.parquet (a row: metrics.row)."""
+    import pyarrow as pa
+
+    text, flag, number = pa.string(), pa.bool_(), pa.float64()
+    return pa.schema(
+        [
+            ("rollout", pa.int32()),
+            ("step", pa.int32()),
+            ("row_id", text),
+            ("slot", pa.int32()),
+            ("prompt", text),
+            ("text", text),
+            ("answer", text),
+            ("tokens", pa.int32()),
+            ("truncated", flag),
+            ("has_code", flag),
+            ("boxed", flag),
+            ("repeats", flag),
+            ("reward", number),
+            ("advantage", number),
+            ("correct", flag),
+            ("reason", text),
+            ("gold", text),
+            ("label", text),
+            ("label_correct", flag),
+            ("majority_correct", flag),
+            ("majority_ratio", number),
+        ]
+    )

@@ -1,0 +1,123 @@
+"""From a rollout's texts to answers, verdicts and rewards: what TRL calls as its one reward function.
+
+    scorer = Scorer(cell, grader, seed=0)
+    scored = scorer.score(groups=[RolloutGroup(...)], rollout=3)     # one Scored a completion, in order
+
+The oracle (agreement with the gold answer) is computed whatever the reward is, and never passed on unless the reward asks.
+"""
+
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from rlvr_sweep.config.schema import Cell
+from rlvr_sweep.grading.extraction import extract
+from rlvr_sweep.grading.pool import Grader
+from rlvr_sweep.rewards import score as reward_of
+from rlvr_sweep.rewards.types import Completion, Group, Verdict
+
+
+@dataclass(frozen=True)
+class Prompt:
+    """What is known of one prompt of a rollout."""
+
+    row_id: str
+    text: str
+    gold: str
+    label: str | None
+    columns: dict[str, Any]
+
+
+@dataclass(frozen=True)
+class Scored:
+    """One completion and all that was found out about it."""
+
+    prompt: Prompt
+    slot: int
+    completion: Completion
+    verdict: Verdict  # against the gold answer
+    reward: float | None
+    majority: bool | None  # its group's majority answer is right; None: no vote or not knowable
+    majority_ratio: float | None  # share of the group that gave the majority answer
+    label_correct: bool | None
+
+
+class Scorer:
+    """Scores whole groups. One grader serves oracle, labels and votes."""
+
+    def __init__(self, cell: Cell, grader: Grader) -> None:
+        self.cell = cell
+        self.grader = grader
+        self._labels: dict[tuple[str, str], bool | None] = {}
+
+    def score(self, prompts: Sequence[Prompt], completions: Sequence[Sequence[Completion]], *, rollout: int) -> list[Scored]:
+        """`completions[i]` is the group of `prompts[i]`; the result is flat, group after group, in slot order."""
+        pairs = [
+            (gold, c.answer)
+            for prompt, group in zip(prompts, completions, strict=True)
+            for gold in {prompt.gold, prompt.label or prompt.gold}
+            for c in group
+        ]
+        verdicts = dict(zip(pairs, self.grader.verify(pairs), strict=True))  # one call keeps every worker busy
+        scored: list[Scored] = []
+        for prompt, members in zip(prompts, completions, strict=True):
+            scored += self._group(prompt, tuple(members), rollout, verdicts)
+        return scored
+
+    def _group(self, prompt: Prompt, members: tuple[Completion, ...], rollout: int, verdicts: dict) -> list[Scored]:
+        def grade(*, gold: str, answers: Sequence[str | None]) -> list[Verdict]:
+            known = [verdicts.get((gold, answer)) for answer in answers]
+            if all(v is not None for v in known):
+                return known
+            return self.grader.verify([(gold, answer) for answer in answers])
+
+        group = Group(
+            row_id=prompt.row_id,
+            gold=prompt.gold,
+            label=prompt.label,
+            completions=members,
+            rollout=rollout,
+            seed=self.cell.seed,
+            grade=grade,
+            classes=self.grader.equivalence_classes,
+            columns=prompt.columns,
+        )
+        oracle = grade(gold=prompt.gold, answers=group.answers)
+        majority, ratio = self._majority(group, oracle)
+        rewards = reward_of(self.cell.reward, group)
+        return [
+            Scored(
+                prompt=prompt,
+                slot=slot,
+                completion=members[slot],
+                verdict=oracle[slot],
+                reward=rewards[slot],
+                majority=majority,
+                majority_ratio=ratio,
+                label_correct=self._label_correct(prompt),
+            )
+            for slot in range(len(members))
+        ]
+
+    def _majority(self, group: Group, oracle: list[Verdict]) -> tuple[bool | None, float | None]:
+        """Is the group's majority answer right, and how large is the majority?"""
+        classes = self.grader.equivalence_classes(group.answers)
+        votes = Counter(c for c in classes if c is not None)
+        if not votes:
+            return None, None
+        winner, count = votes.most_common(1)[0]
+        return oracle[classes.index(winner)].correct, count / len(classes)
+
+    def _label_correct(self, prompt: Prompt) -> bool | None:
+        if not prompt.label:
+            return None
+        key = (prompt.gold, prompt.label)
+        if key not in self._labels:
+            self._labels[key] = self.grader.verify([key])[0].correct
+        return self._labels[key]
+
+
+def completion(text: str, *, tokens: int, truncated: bool, how: str) -> Completion:
+    """A completion with its answer extracted by the cell's rule."""
+    return Completion(text=text, answer=extract(text, how=how), tokens=tokens, truncated=truncated)  # type: ignore[arg-type]

@@ -1,0 +1,43 @@
+"""What TRL does not log of an optimizer step: the range of the ratio and the mean token probability (spurious_rewards B.1).
+
+The sums stay on the device until the step ends; one reduction a step.
+"""
+
+from typing import Any
+
+import torch
+
+
+class StepStats:
+    """Collects over the micro-batches of one optimizer step."""
+
+    def __init__(self) -> None:
+        self.logps: torch.Tensor | None = None  # (B, T) log-probs of the last loss pass, detached
+        self._low: list[torch.Tensor] = []
+        self._high: list[torch.Tensor] = []
+        self._probability: list[torch.Tensor] = []
+
+    @torch.no_grad()
+    def add(self, *, old: torch.Tensor | None, mask: torch.Tensor) -> None:
+        """Take in one micro-batch; `old` (B, T) is None where the ratio is 1 by construction."""
+        assert self.logps is not None, "the loss was computed without log-probs"
+        keep = mask.bool()
+        ratio = torch.ones_like(self.logps) if old is None else torch.exp(self.logps - old)
+        self._low.append(torch.where(keep, ratio, torch.inf).min())
+        self._high.append(torch.where(keep, ratio, -torch.inf).max())
+        probability = torch.exp(self.logps.double()) * keep
+        self._probability.append(torch.stack([probability.sum(), keep.sum().double()]))
+        self.logps = None
+
+    def reduce(self, accelerator: Any) -> dict[str, float | None]:
+        """The step's numbers over all ranks; starts afresh."""
+        low, high = torch.stack(self._low).min(), torch.stack(self._high).max()
+        total = accelerator.reduce(torch.stack(self._probability).sum(0), reduction="sum")
+        extremes = accelerator.gather(torch.stack([low, -high])[None]).min(0).values
+        self._low, self._high, self._probability = [], [], []
+        tokens = total[1].item()
+        return {
+            "ratio/min": extremes[0].item() if tokens else None,
+            "ratio/max": -extremes[1].item() if tokens else None,
+            "token_probability": total[0].item() / tokens if tokens else None,
+        }

@@ -1,0 +1,97 @@
+"""A cell that is stopped or killed anywhere and started again ends with the same bytes as one that was left alone (on a CPU)."""
+
+import hashlib
+import os
+import signal
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from rlvr_sweep.cell_dir import CellDir
+from rlvr_sweep.train import worker
+from rlvr_sweep.train.recorder import Recorder
+
+
+class Killed(BaseException):
+    """Stands for SIGKILL: nothing of the worker's own handling may run after it."""
+
+
+def run(directory: CellDir) -> bool:
+    return worker.train(directory, say=directory.status, is_main=True, began=0.0)
+
+
+def record(directory: CellDir) -> dict[str, str]:
+    """The hashes of everything a cell leaves that its identity promises; times are not among them."""
+    patterns = ("metrics.jsonl", "model/model.safetensors", "model/adapter_model.safetensors", "rollouts/*", "evals/*/*")
+    files = [p for pattern in patterns for p in sorted(directory.path.glob(pattern))]
+    assert any(p.suffix == ".safetensors" for p in files)
+    return {str(p.relative_to(directory.path)): hashlib.sha256(p.read_bytes()).hexdigest() for p in files}
+
+
+def at_step(monkeypatch: pytest.MonkeyPatch, step: int, act: Callable[[], Any]) -> None:
+    """Do `act` when the record of optimizer step `step` is written."""
+    original = Recorder.step
+
+    def record_step(self: Recorder, metrics: dict[str, Any], timings: dict[str, Any]) -> None:
+        original(self, metrics, timings)
+        if metrics["step"] == step:
+            monkeypatch.undo()
+            act()
+
+    monkeypatch.setattr(Recorder, "step", record_step)
+
+
+def kill() -> None:
+    raise Killed
+
+
+@pytest.mark.parametrize(
+    "overrides",
+    [
+        pytest.param([], id="plain"),
+        pytest.param(["data.count=6"], id="epochs-that-end-inside-a-rollout"),
+        pytest.param(["model.lora={rank: 4}"], id="lora"),
+        pytest.param(["compute.micro_batch=2", "clip=off_large_batch"], id="accumulated"),
+        pytest.param(["reward=random", "estimator.kl=0.1"], id="random-reward-and-kl"),
+    ],
+)
+def test_a_stopped_cell_goes_on_in_the_middle_of_a_rollout(
+    overrides: list[str], make_cell: Callable[..., CellDir], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    straight, stopped = make_cell(*overrides, runs="straight"), make_cell(*overrides, runs="stopped")
+    assert run(straight)
+    at_step(monkeypatch, 3, lambda: os.kill(os.getpid(), signal.SIGUSR1))
+    assert not run(stopped)
+    assert run(stopped)
+    assert record(stopped) == record(straight)
+
+
+@pytest.mark.parametrize("step", [1, 4, 7])
+def test_a_killed_cell_starts_from_its_newest_checkpoint(
+    step: int, make_cell: Callable[..., CellDir], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    straight, killed = make_cell(runs="straight"), make_cell(runs="killed")
+    assert run(straight)
+    at_step(monkeypatch, step, kill)
+    with pytest.raises(Killed):
+        run(killed)
+    assert run(killed)
+    assert record(killed) == record(straight)
+
+
+def test_an_incomplete_checkpoint_is_ignored(make_cell: Callable[..., CellDir], monkeypatch: pytest.MonkeyPatch) -> None:
+    straight, broken = make_cell(runs="straight"), make_cell(runs="broken")
+    assert run(straight)
+    at_step(monkeypatch, 5, kill)
+    with pytest.raises(Killed):
+        run(broken)
+    [checkpoint] = (broken.path / "checkpoints").glob("checkpoint-*")
+    truncate(checkpoint / "optimizer.pt")
+    assert run(broken)
+    assert record(broken) == record(straight)
+
+
+def truncate(path: Path) -> None:
+    path.write_bytes(path.read_bytes()[:100])
