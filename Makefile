@@ -33,7 +33,8 @@ doctor: setup ## check this machine: versions, GPUs, disk, offline mode
 	@$(BIN)/python -m rlvr_sweep doctor $(ARGS)
 
 bench: setup ## time what must stay fast: tests/bench/*.py
-	@for script in tests/bench/*.py; do echo "== $$script"; OMP_NUM_THREADS=1 $(BIN)/python $$script || exit 1; done
+	@for file in tests/bench/*.py; do name=$$(basename $$file .py); echo "== $$name"; \
+	    $(TEST_ENV) $(BIN)/python -m tests.bench.$$name $(ARGS) || exit 1; done
 
 lock: ## resolve pyproject.toml into requirements/*.txt (ARGS=--upgrade for the newest)
 	@requirements/lock.sh $(ARGS)

@@ -1,8 +1,8 @@
 """The one entry: a verb goes to its commands, anything else is a cell or a grid of cells.
 
-    python -m rlvr_sweep                                   the default cell
-    python -m rlvr_sweep -m model=lab/qwen,lab/llama seed=0,1,2
-    python -m rlvr_sweep show CELL
+python -m rlvr_sweep                                   the default cell
+python -m rlvr_sweep -m model=lab/qwen,lab/llama seed=0,1,2
+python -m rlvr_sweep show CELL
 """
 
 import sys

@@ -80,7 +80,9 @@ class CellDir:
                 }
                 write_atomically(path / "cell.json", json.dumps(document, indent=1) + "\n")
         except OSError as error:
-            raise UserError(f"{path}: cannot be written ({error.strerror}); write runs=DIR with a folder of yours") from None
+            raise UserError(
+                f"{path}: cannot be written ({error.strerror}); write runs=DIR with a folder of yours"
+            ) from None
         return cls(path)
 
     @property

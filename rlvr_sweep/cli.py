@@ -1,6 +1,6 @@
 """The verbs and the command line, thin: nothing heavier than rich is imported before a verb needs it.
 
-    python -m rlvr_sweep --help
+python -m rlvr_sweep --help
 """
 
 import argparse

@@ -1,7 +1,7 @@
 """Random draws that come from a hash of what they are for, not from a stream: the same after a resume, an eval, on any rank.
 
-    draw(seed, "reward", row_id, rollout, slot)      # an int of 63 bits
-    uniform(seed, "reward", row_id, rollout, slot)   # a float in [0, 1)
+draw(seed, "reward", row_id, rollout, slot)      # an int of 63 bits
+uniform(seed, "reward", row_id, rollout, slot)   # a float in [0, 1)
 """
 
 import hashlib

@@ -1,8 +1,8 @@
 """The base of every configuration model: frozen, no unknown keys, and each field says whether it is part of a cell's identity.
 
-    class Algo(Strict):
-        learning_rate: float = Field(gt=0)
-        logging: bool = outside(True)      # cannot change a result: not in cell_id
+class Algo(Strict):
+    learning_rate: float = Field(gt=0)
+    logging: bool = outside(True)      # cannot change a result: not in cell_id
 """
 
 from typing import Any

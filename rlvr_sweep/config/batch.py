@@ -61,7 +61,9 @@ def divisors(n: int) -> list[int]:
     return sorted({*small, *(n // d for d in small)})
 
 
-def faults(*, prompts: int, completions: int, updates: int, ranks: int, micro_batch: int | None) -> list[tuple[str, str]]:
+def faults(
+    *, prompts: int, completions: int, updates: int, ranks: int, micro_batch: int | None
+) -> list[tuple[str, str]]:
     """What does not divide, each as (key, what is wrong and the nearest values that do)."""
     found = []
     size = prompts * completions

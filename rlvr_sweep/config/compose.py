@@ -91,7 +91,7 @@ def _plain(lines: list[str]) -> dict:
     choices = {
         group: str(choice)
         for group, choice in config.hydra.runtime.choices.items()
-        if not group.startswith("hydra") and choice is not None and "@" not in group
+        if not group.startswith(("hydra", "local")) and choice is not None
     }
     OmegaConf.set_struct(config, False)
     del config["hydra"]
@@ -109,10 +109,11 @@ def _judge_cell(lines: list[str]) -> tuple[Composed | None, list[str]]:
     if cell is None:
         return None, faults
     faults = rules.faults(cell)
-    facts = content.facts(cell)
-    faults += facts.faults
-    if faults:
+    if faults:  # the batch algebra below needs numbers that divide
         return None, faults
+    facts = content.facts(cell)
+    if facts.faults:
+        return None, [line for fault in facts.faults for line in fault.splitlines()]
     return Composed(cell=cell, overrides=tuple(lines), hashes=facts.hashes, batch=rules.arm(cell)), []
 
 
@@ -125,7 +126,9 @@ def compose(lines: list[str], *, multirun: bool, config_dir: Path | None = None)
     judged = judge(lines, conf, config_dir)
     sweeps = [o.input_line for o in judged.good if o.is_sweep_override()]
     if sweeps and not multirun:
-        judged.faults.append(f"{' '.join(str(s).lstrip('+') for s in sweeps)}: several values make several cells; add -m")
+        judged.faults.append(
+            f"{' '.join(str(s).lstrip('+') for s in sweeps)}: several values make several cells; add -m"
+        )
         judged.good = [o for o in judged.good if not o.is_sweep_override()]
     # The search path is an override too; a user's tree comes first, so that it can shadow ours.
     extra = [f"hydra.searchpath=[file://{config_dir.resolve()}]"] if config_dir else []

@@ -1,14 +1,16 @@
 """What a cell reads from the disk: the hashes that stand for local files in its identity, and the facts of a model folder.
 
-    facts(cell) -> Facts(hashes={"model": "ab12...", "data": "..."}, context=256, faults=[])
+facts(cell) -> Facts(hashes={"model": "ab12...", "data": "..."}, context=256, faults=[])
 """
 
 import json
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from rlvr_sweep.config.rules import arm, context_faults
 from rlvr_sweep.config.schema import Cell, Source
 from rlvr_sweep.data.content import content_sha256
+from rlvr_sweep.data.sources import load
 from rlvr_sweep.errors import UserError
 from rlvr_sweep.lab.families import model_dir
 from rlvr_sweep.rewards import reward_content
@@ -59,21 +61,33 @@ def _has_chat_template(folder: Path) -> bool:
     return config.is_file() and bool(json.loads(config.read_text()).get("chat_template"))
 
 
-def _source(key: str, source: Source, facts: Facts) -> None:
-    """Files are hashed; a lab task stands for itself by the rows it makes; a Hub dataset by its revision."""
-    if source.kind == "file" and source.path is not None:
-        path = Path(source.path).expanduser()
-        if not path.is_file():
-            raise UserError(f"{key}.path={source.path}: no such file; write a .jsonl, .json or .parquet file")
-        facts.hashes[key] = content_sha256(path)
+def _source(key: str, source: Source, facts: Facts) -> int | None:
+    """Read the rows of a file or a lab task now, so that their faults show before anything starts; their number.
+    A Hub dataset stands for itself by its revision."""
+    if source.kind == "hub":
+        return None
+    rows = load(source, key=key)
+    facts.hashes[key] = rows.sha256
+    return len(rows.rows)
+
+
+def _data(cell: Cell, facts: Facts) -> None:
+    count = _source("data", cell.data, facts)
+    prompts = arm(cell).prompts
+    if count is not None and count < prompts and not cell.data.repeat:
+        raise UserError(
+            f"data: {count} rows cannot fill a rollout of {prompts} prompts; write algo.prompts_per_rollout={count} or fewer, "
+            "or data.repeat=true"
+        )
 
 
 def facts(cell: Cell) -> Facts:
     """Look at every file a cell names; faults are gathered, not raised."""
     found = Facts()
-    jobs = [lambda: _model(cell, found), lambda: _source("data", cell.data, found)]
+    jobs = [lambda: _model(cell, found), lambda: _data(cell, found)]
     jobs += [
-        lambda n=name, b=bench: _source(f"eval.benchmarks.{n}", b, found) for name, bench in cell.eval.benchmarks.items()
+        lambda n=name, b=bench: _source(f"eval.benchmarks.{n}", b, found)
+        for name, bench in cell.eval.benchmarks.items()
     ]
     jobs += [lambda: _labels(cell, found), lambda: found.hashes.update(reward_content(cell.reward))]
     for job in jobs:
@@ -81,14 +95,8 @@ def facts(cell: Cell) -> Facts:
             job()
         except UserError as error:
             found.faults.append(str(error))
-    context = cell.model.context or found.context
-    need = cell.algo.max_prompt_tokens + cell.algo.max_completion_tokens
-    if cell.model.context is None and context is not None and need > context:
-        found.faults.append(
-            f"algo.max_completion_tokens: {cell.algo.max_prompt_tokens} prompt and {cell.algo.max_completion_tokens} "
-            f"completion tokens exceed the model's context of {context}; write "
-            f"algo.max_completion_tokens={max(1, context - cell.algo.max_prompt_tokens)}"
-        )
+    if cell.model.context is None and found.context is not None:
+        found.faults += context_faults(cell, found.context)
     return found
 
 

@@ -1,6 +1,6 @@
 """A cell is its content: the same choices, files and revisions give the same id, wherever and however they run.
 
-    cell_id(cell, hashes) -> "3f2a9c01b7de"; arm_id is the same without the seed.
+cell_id(cell, hashes) -> "3f2a9c01b7de"; arm_id is the same without the seed.
 """
 
 import hashlib

@@ -1,6 +1,6 @@
 """Every key a user may write, read off the schema.
 
-    is_known("algo.rollouts"), is_known("eval.benchmarks.mine.path")
+is_known("algo.rollouts"), is_known("eval.benchmarks.mine.path")
 """
 
 import functools
@@ -48,6 +48,4 @@ def is_known(key: str) -> bool:
         return True
     parts = key.split(".")
     candidates = (k.split(".") for k in keys if "*" in k)
-    return any(
-        len(c) == len(parts) and all(a in ("*", b) for a, b in zip(c, parts, strict=True)) for c in candidates
-    )
+    return any(len(c) == len(parts) and all(a in ("*", b) for a, b in zip(c, parts, strict=True)) for c in candidates)

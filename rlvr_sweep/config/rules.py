@@ -1,6 +1,6 @@
 """The rules that need more than one field, each with what to write instead. Plain Python: no torch, no disk.
 
-    faults(cell) -> ["algo.updates_per_rollout: ... write 2 or 4", ...]
+faults(cell) -> ["algo.updates_per_rollout: ... write 2 or 4", ...]
 """
 
 from rlvr_sweep.config import batch
@@ -81,13 +81,37 @@ def _benchmark_faults(name: str, bench: Benchmark) -> list[str]:
     key = f"eval.benchmarks.{name}"
     found = _source_faults(key, bench)
     if bench.temperature == 0 and bench.samples > 1:
-        found.append(f"{key}.samples: {bench.samples} greedy samples would all be the same; write 1, or a temperature above 0")
+        found.append(
+            f"{key}.samples: {bench.samples} greedy samples would all be the same; write 1, or a temperature above 0"
+        )
     found += [
         f"{key}.ks: pass@{k} needs at least {k} samples, there are {bench.samples}; write {key}.samples={k}"
         for k in bench.ks
         if k > bench.samples
     ]
     return found
+
+
+def context_faults(cell: Cell, context: int) -> list[str]:
+    """Completions, in training and in each benchmark, that do not fit behind the longest prompt. `context` is in tokens."""
+    prompt = cell.algo.max_prompt_tokens
+    wanted = {"algo": cell.algo.max_completion_tokens}
+    wanted |= {
+        f"eval.benchmarks.{n}": b.max_completion_tokens
+        for n, b in cell.eval.benchmarks.items()
+        if b.max_completion_tokens
+    }
+    remedy = (
+        "write {key}.max_completion_tokens={room}"
+        if prompt < context
+        else f"write algo.max_prompt_tokens={context // 2} or fewer"
+    )
+    return [
+        f"{key}.max_completion_tokens: {prompt} prompt and {tokens} completion tokens exceed the model's context of {context}; "
+        + remedy.format(key=key, room=context - prompt)
+        for key, tokens in wanted.items()
+        if prompt + tokens > context
+    ]
 
 
 def faults(cell: Cell) -> list[str]:
@@ -105,17 +129,14 @@ def faults(cell: Cell) -> list[str]:
             "algo.mask_truncated: a completion ended by a stop string counts as truncated in TRL and would be masked; "
             "write algo.mask_truncated=false"
         )
-    room = (model.context or 10**9) - algo.max_prompt_tokens - algo.max_completion_tokens
-    if room < 0:
-        found.append(
-            f"algo.max_completion_tokens: {algo.max_prompt_tokens} prompt and {algo.max_completion_tokens} completion tokens "
-            f"exceed the context of {model.context} by {-room}; write "
-            f"algo.max_completion_tokens={max(1, model.context - algo.max_prompt_tokens) if model.context else ''}"
-        )
+    if model.context is not None:
+        found += context_faults(cell, model.context)
     found += _source_faults("data", cell.data)
     if needs_labels(cell.reward) and cell.data.labels is None:
-        found.append(f"data.labels: reward={cell.choices.get('reward', 'this')} needs a label file; write data.labels=FILE.jsonl")
-    if cell.data.label_filter == "incorrect" and cell.data.labels is None:
+        found.append(
+            f"data.labels: reward={cell.choices.get('reward', 'this')} needs a label file; write data.labels=FILE.jsonl"
+        )
+    elif cell.data.label_filter == "incorrect" and cell.data.labels is None:
         found.append("data.label_filter: needs a label file; write data.labels=FILE.jsonl")
     if cell.eval.path is not None and len(cell.eval.benchmarks) != 1:
         found.append(

@@ -16,21 +16,23 @@ from rlvr_sweep.strict import Strict, outside
 
 Name = Annotated[str, Field(min_length=1, max_length=80, pattern=r"^[A-Za-z0-9._/-]+$")]
 
+Label = Annotated[Name, Field(json_schema_extra={"identity": False})]  # what a choice is called changes nothing
+
 
 class Lora(Strict):
     """LoRA by PEFT (arXiv 2106.09685). `targets` are module names, or "all-linear". No dropout: it would draw other masks for
     sampling and for old and new log-probs, and the ratio would leave 1 before any update."""
 
     rank: int = Field(16, ge=1)
-    alpha: float = Field(32, gt=0)
+    alpha: int = Field(32, ge=1)
     targets: list[str] | str = "all-linear"
 
 
 class Model(Strict):
     """A causal language model: a Hub id with its revision, a local Hugging Face folder, or one of the lab's ("lab:NAME")."""
 
-    name: Name
-    family: Name
+    name: Label
+    family: Label
     hub: str | None = None
     revision: str | None = None
     path: str | None = outside(None)  # its content hash is in the identity instead
@@ -64,7 +66,7 @@ class Source(Strict):
 class Data(Source):
     """The training prompts. `ids` picks rows by id; `repeat` fills whole rollouts from few rows (one-shot RL)."""
 
-    name: Name
+    name: Label
     ids: list[str] | None = None
     repeat: bool = False
     labels: str | None = outside(None)  # a label file (JSONL: id, label); its content hash is in the identity
@@ -95,7 +97,7 @@ class Clip(Strict):
 class Algo(Strict):
     """The batches and the optimizer. Steps are rollouts; optimizer steps are derived (batch.py)."""
 
-    name: Name
+    name: Label
     rollouts: int = Field(ge=1)
     prompts_per_rollout: int = Field(ge=1)
     completions_per_prompt: int = Field(ge=2)
@@ -129,7 +131,7 @@ class Benchmark(Source):
 class Eval(Strict):
     """Which benchmarks, and when: before, after, and every `every` rollouts (0: only before and after)."""
 
-    name: Name
+    name: Label
     benchmarks: dict[Name, Benchmark] = {}
     path: str | None = outside(None)  # a local file for a choice with one benchmark
     every: int = Field(0, ge=0)
@@ -150,8 +152,8 @@ class Eval(Strict):
 class Grading(Strict):
     """The grader's limits. They are in the identity: a timed-out answer is unscorable."""
 
-    soft_limit_s: float = Field(1.5, gt=0)
-    hard_limit_s: float = Field(3.0, gt=0)
+    soft_limit_s: float = Field(default=1.5, gt=0)
+    hard_limit_s: float = Field(default=3.0, gt=0)
     workers: int | None = outside(None, ge=1)  # None: half the cores
     memory_mb: int = outside(4096, ge=256)
 
@@ -159,9 +161,9 @@ class Grading(Strict):
 class Compute(Strict):
     """How a cell runs on a machine; nothing here changes the algebra."""
 
-    name: Name
-    device: Literal["auto", "cpu", "cuda"] = "auto"
-    ranks: int = Field(1, ge=1, json_schema_extra={"identity": False})
+    name: Label
+    device: Literal["auto", "cpu", "cuda"] = outside("auto")
+    ranks: int = outside(1, ge=1)
     micro_batch: int | None = outside(None, ge=1)  # completions a forward pass and rank; None: a whole update
     generate_batch: int | None = outside(None, ge=1)  # completions a generate call and rank; None: the whole rollout
     backend: Literal["hf"] = outside("hf")  # what generates rollouts
@@ -174,7 +176,7 @@ class Compute(Strict):
 class Tracking(Strict):
     """The W&B mirror. The record is on disk whatever this says."""
 
-    name: Name
+    name: Label
     mode: Literal["off", "offline", "online"] = outside("offline")
     project: str = outside("rlvr_sweep")
     entity: str | None = outside(None)
@@ -191,7 +193,7 @@ class Cell(Strict):
     estimator: Estimator
     clip: Clip
     eval: Eval
-    grading: Grading = Grading()
+    grading: Grading = Field(default_factory=Grading)
     compute: Compute
     tracking: Tracking
     runs: str = outside("runs")  # where run directories lie

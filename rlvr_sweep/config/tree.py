@@ -1,6 +1,6 @@
 """The configuration tree on disk: where it is, its groups and choices, and the nearest name to a typo. Standard library only.
 
-    groups(conf_dir())["model"]   # ("lab/llama", "lab/olmo", ...)
+groups(conf_dir())["model"]   # ("lab/llama", "lab/olmo", ...)
 """
 
 import difflib

@@ -1,6 +1,6 @@
 """The verb `prefetch`: brings what the cells of a command need from the Hub into the cache.
 
-rlvr-sweep prefetch -m model=qwen2.5-math-7b,llama-3.1-8b data=deepscaler eval=math
+rlvr-sweep prefetch -m model=qwen2.5_math_7b,llama3.1_8b data=deepscaler eval=paper
 """
 
 import argparse

@@ -64,6 +64,6 @@ def missing(path: Path, *, key: str | None = None) -> UserError:
             f"{where}{path}: no such file, and no folder {path.parent}; write the path of a file that exists"
         )
     names = sorted(file.name for file in path.parent.iterdir() if not file.name.startswith("."))
-    near = get_close_matches(path.name, names, n=1, cutoff=0.0)
-    hint = f"write {path.parent / near[0]}" if near else f"the folder {path.parent.resolve()} is empty"
+    near = get_close_matches(path.name, names, n=1, cutoff=0.5)
+    hint = f"write {path.parent / near[0]}" if near else "write the path of a file that exists"
     return UserError(f"{where}{path}: no such file; {hint}")

@@ -52,11 +52,8 @@ def _jsonl(path: Path, key: str) -> Iterator[Place]:
 
 
 def _json(path: Path, key: str) -> Iterator[Place]:
-    """A list of objects; a file that opens with an object is read as JSON lines, as the Hub's often are."""
+    """A list of objects; objects one after the other are read as JSON lines, as the Hub's .json files often are."""
     raw = path.read_bytes().removeprefix(b"\xef\xbb\xbf")
-    if raw.lstrip()[:1] == b"{":
-        yield from _jsonl(path, key)
-        return
     try:
         rows = json.loads(raw.decode()) if raw.strip() else []
     except UnicodeDecodeError as error:
@@ -64,12 +61,15 @@ def _json(path: Path, key: str) -> Iterator[Place]:
             f"{key}: {path}: not UTF-8 ({error.reason} at byte {error.start + 1}); save it as UTF-8"
         ) from None
     except json.JSONDecodeError as error:
+        if raw.lstrip()[:1] == b"{" and error.msg == "Extra data":
+            yield from _jsonl(path, key)
+            return
         raise UserError(
             f"{key}: {path} line {error.lineno}: broken JSON ({error.msg} at column {error.colno}); "
             "write a list of objects, or one object a line in a .jsonl file"
         ) from None
     if not isinstance(rows, list):
-        raise UserError(f"{key}: {path}: holds {kind_of(rows)}; write a list of objects")
+        raise UserError(f"{key}: {path}: holds {kind_of(rows)}; write a list of objects, or a .jsonl file")
     yield from ((f"row {number}", row) for number, row in enumerate(rows, start=1))
 
 

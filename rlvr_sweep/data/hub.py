@@ -120,13 +120,10 @@ def explained(what: str, *, revision_key: str, revision: str | None) -> Iterator
 def _not_cached(source: "Source", key: str, *, what: str) -> UserError:
     from huggingface_hub import constants
 
-    chosen = [
-        f"{key}.{name}={value}" for name in ("hub", "config", "revision", "split") if (value := getattr(source, name))
-    ]
     return UserError(
         f"{key}: dataset {source.hub}, revision {source.revision or 'main'}: {what} is not in the cache at "
-        f"{constants.HF_HOME} and HF_HUB_OFFLINE is set; run on a node with network, with this cell's overrides: "
-        f"rlvr-sweep prefetch {' '.join(chosen)}"
+        f"{constants.HF_HOME} and HF_HUB_OFFLINE is set; run `rlvr-sweep prefetch` with this run's "
+        "overrides on a node with network"
     )
 
 

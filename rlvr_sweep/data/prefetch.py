@@ -1,6 +1,6 @@
 """Bring every Hub dataset and model that cells need into the cache, on a node with network; then run them offline.
 
-rlvr-sweep prefetch model=qwen2.5-math-7b data=deepscaler      # here; then HF_HUB_OFFLINE=1 on the compute nodes
+rlvr-sweep prefetch model=qwen2.5_math_7b data=deepscaler eval=paper     # then, on compute nodes, HF_HUB_OFFLINE=1
 """
 
 import sys

@@ -52,7 +52,7 @@ def render_all(prompts: Sequence[str], *, tokenizer: "PreTrainedTokenizerBase", 
     texts = render_texts(prompts, tokenizer=tokenizer, template=template)
     if not texts:
         return []
-    encoded: list[list[int]] = tokenizer(texts, add_special_tokens=False)["input_ids"]  # pyright: ignore
+    encoded: list[list[int]] = tokenizer(texts, add_special_tokens=False, verbose=False)["input_ids"]  # pyright: ignore
     bos = tokenizer.bos_token_id
     if not isinstance(bos, int):
         return encoded

@@ -65,8 +65,10 @@ def _checked(rows: Iterable[Mapping[str, Any]]) -> list[Mapping[str, Any]]:
 
 
 def write(path: Path, rows: Iterable[Mapping[str, Any]]) -> None:
-    """Write one step's rows; readers see all of them or no file. Further keys of a row, such as its gold answer, are not
-    kept. ValueError for a missing key, a null where none may be, a sample given twice."""
+    """Write one step's rows; readers see all of them or no file. Keys of a row that are no column are not kept.
+
+    ValueError for a missing key, a null where none may be, a sample given twice.
+    """
     path = Path(path)
     table = pa.Table.from_pylist(_checked(rows), schema=SCHEMA)
     path.parent.mkdir(parents=True, exist_ok=True)

@@ -89,14 +89,16 @@ class _Parser:
 
     def product(self) -> Value:
         result = self.signed()
+        divided = False
         while True:
             kind, token = self.peek()
             if token in ("*", "/", ":"):
+                divided = token != "*"
                 self.at += 1
                 result = operate("*" if token == "*" else "/", result, self.signed())
             elif self.starts_factor(kind, token):
-                if kind == "number":
-                    raise NotClosedError  # "2 3" is no product
+                if kind == "number" or divided:
+                    raise NotClosedError  # "2 3" is no product; "1/2\\pi" has two readings, so math-verify's is taken
                 result = operate("*", result, self.factor())
             else:
                 return result
@@ -256,7 +258,7 @@ class _Parser:
         return real(degrees) * mp50().pi / 180
 
 
-@lru_cache(maxsize=1 << 16)
+@lru_cache(maxsize=1 << 14)
 def value(text: str) -> Value | None:
     """The number a normalised text (`notation.normalise`) writes: a Fraction, mpmath's mpf or mpc, or None where it is
     no closed form.

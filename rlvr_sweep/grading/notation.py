@@ -13,16 +13,17 @@ _GLYPHS = str.maketrans(
     {
         "\u2212": "-", "\u2013": "-", "\u00d7": r"\times ", "\u00b7": r"\cdot ", "\u22c5": r"\cdot ", "\u00f7": "/",
         "\u03c0": r"\pi ", "\u221a": r"\sqrt ", "\u221e": r"\infty ", "\u2264": r"\le ", "\u2265": r"\ge ",
-        "\u00b1": r"\pm ",        "\u222a": r"\cup ", "\u2229": r"\cap ", "\u2205": r"\emptyset ", "\u2208": r"\in ", "\u00b0": r"^\circ ",
-        "\u00b2": "^2", "\u00b3": "^3", "\u00bd": r"\frac{1}{2}", "\u00bc": r"\frac{1}{4}", "\u00be": r"\frac{3}{4}",
-        "\u00a0": " ", "\u202f": r"\,", "\u2009": r"\,",
+        "\u00b1": r"\pm ", "\u222a": r"\cup ", "\u2229": r"\cap ", "\u2205": r"\emptyset ", "\u2208": r"\in ",
+        "\u00b0": r"^\circ ", "\u00b2": "^2", "\u00b3": "^3", "\u00bd": r"\frac{1}{2}", "\u00bc": r"\frac{1}{4}",
+        "\u00be": r"\frac{3}{4}", "\u00a0": " ", "\u202f": r"\,", "\u2009": r"\,",
     }
 )  # fmt: skip
 _WRAPPERS = (("$$", "$$"), ("$", "$"), (r"\(", r"\)"), (r"\[", r"\]"), ("**", "**"))
 _REWRITES: tuple[tuple[re.Pattern[str], str], ...] = tuple(
     (re.compile(pattern), by)
     for pattern, by in (
-        (r"\\(?:left|right|bigg?[lr]?|Bigg?[lr]?|displaystyle|textstyle|limits)(?![A-Za-z])\s*\.?", ""),
+        (r"\\(?:left|right)(?![A-Za-z])\s*\.?", ""),  # \left. and \right. are brackets that are not drawn
+        (r"\\(?:bigg?[lr]?|Bigg?[lr]?|displaystyle|textstyle|limits)(?![A-Za-z])\s*", ""),
         (r"\\[dtc]frac(?![A-Za-z])", r"\\frac"),
         (r"(?<=\d)(?:\{,\}|,\\!|\\!,)\s*(?=\d{3})", ""),  # digit grouping as TeX writes it: 10{,}080 and 10,\!080
         (r"(?<=\d)(?:\\[,;: ]|~)+(?=\d{3}(?!\d))", ""),  # 5\,000
@@ -113,7 +114,7 @@ def strip_unit(text: str) -> str:
     return (text if _TRIGONOMETRY.search(text) else _DEGREES.sub("", text)).strip()
 
 
-@lru_cache(maxsize=1 << 16)
+@lru_cache(maxsize=1 << 14)
 def normalise(text: str) -> str:
     r"""The one spelling of an answer. Idempotent on its own results but for nested wrappers; never raises.
 
@@ -155,7 +156,7 @@ def _join_thousands(text: str) -> str:
     return _THOUSANDS.sub(join, text)
 
 
-@lru_cache(maxsize=1 << 16)
+@lru_cache(maxsize=1 << 14)
 def split(text: str) -> Parts:
     r"""A normalised answer taken apart: ``(3,4]`` -> kind ``(]``; ``\{1,2\}`` -> ``{}``; ``1, 2`` -> ``,``; ``(4)``
     and ``7`` -> one bare value."""
@@ -171,7 +172,7 @@ def split(text: str) -> Parts:
     return Parts("," if len(items) > 1 else "", items)
 
 
-@lru_cache(maxsize=1 << 16)
+@lru_cache(maxsize=1 << 14)
 def word(text: str) -> Word | None:
     r"""The word or label a normalised answer is: ``\text{east}``, ``east``, ``(C)``, ``AB``; None for formulas and
     single lower-case letters."""

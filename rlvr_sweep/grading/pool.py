@@ -28,10 +28,11 @@ from typing import NamedTuple, Self, cast
 import rlvr_sweep
 from rlvr_sweep.errors import UserError
 from rlvr_sweep.grading.notation import normalise
-from rlvr_sweep.grading.verify import Outcome, Reason, fast_judge
+from rlvr_sweep.grading.verify import LONGEST, Outcome, Reason, fast_judge
 
 LOG = logging.getLogger(__name__)
 START_LIMIT_S = 120.0  # importing math-verify takes 0.5 s, but from a cold network disk it can take a minute
+KILL_S = 0.1  # of the hard limit, for noticing and killing
 PAIRS_A_WORKER = 20_000  # then it is replaced: sympy's and the parser's caches only grow
 DISTRIBUTIONS = ("math-verify", "latex2sympy2_extended", "antlr4-python3-runtime", "sympy")
 
@@ -130,11 +131,11 @@ class Grader:
         cache_size: int = 200_000,
     ) -> None:
         self.workers = workers if workers is not None else max(1, min(8, cores() // 2))
-        if self.workers < 1 or not 0 < soft_limit_s <= hard_limit_s or cache_size < 0:
+        if self.workers < 1 or not KILL_S < soft_limit_s <= hard_limit_s or cache_size < 0:
             raise UserError(
                 f"grader: workers={workers}, soft_limit_s={soft_limit_s}, hard_limit_s={hard_limit_s}, "
                 f"cache_size={cache_size}: "
-                "write workers of at least 1, 0 < soft_limit_s <= hard_limit_s, and a cache_size of at least 0"
+                f"write workers of at least 1, {KILL_S} < soft_limit_s <= hard_limit_s, and a cache_size of at least 0"
             )
         self.hard_limit_s = hard_limit_s
         self.cache_size = cache_size
@@ -152,11 +153,23 @@ class Grader:
     ) -> None:
         self.close()
 
+    def start(self) -> None:
+        """Start all workers now, without waiting for them, so that the first hard pair does not."""
+        with self._lock:
+            self._disown()
+            while len(self._pool) < self.workers:
+                self._pool.append(_Worker(self._arguments))
+
     def close(self) -> None:
         """End the workers; the grader can be used again and then starts new ones."""
         with self._lock:
+            self._disown()
             while self._pool:
                 self._pool.pop().end()
+
+    def worker_pids(self) -> list[int]:
+        """Process ids of the workers alive now."""
+        return [worker.process.pid for worker in self._pool]
 
     def verify(self, pairs: Sequence[Pair]) -> list[Verdict]:
         """The verdict of each (gold, answer), in order. Equal pairs are judged once; an answer of None is (False,
@@ -188,11 +201,13 @@ class Grader:
         for answer in answers:
             if answer is None or answer in classes:
                 continue
-            if not normalise(answer):
+            if not answer.strip():
                 classes[answer] = None
                 continue
-            verdicts = self.verify([(head, answer) for head in heads])
-            found = next((i for i, verdict in enumerate(verdicts) if verdict.correct), None)
+            found = None
+            if len(answer) <= LONGEST:
+                verdicts = self.verify([(head, answer) for head in heads])
+                found = next((i for i, verdict in enumerate(verdicts) if verdict.correct), None)
             if found is None:
                 found = len(heads)
                 heads.append(answer)
@@ -210,32 +225,46 @@ class Grader:
             if verdict.correct is None
         ]
 
+    def _disown(self) -> None:
+        """In a fork of the process that started the workers, forget them: they are not ours to use or to end."""
+        if self._owner != os.getpid():
+            self._pool, self._owner = [], os.getpid()
+
     def _remember(self, pair: Pair, outcome: Outcome) -> Verdict:
         verdict = Verdict(*outcome)
-        self._cache[pair] = verdict
+        if len(pair[0]) + len(pair[1] or "") <= 2 * LONGEST:  # a pair of pages would fill the cache with text
+            self._cache[pair] = verdict
         while len(self._cache) > self.cache_size:
             self._cache.popitem(last=False)
         return verdict
 
     def _judge(self, pairs: list[tuple[str, str]]) -> dict[tuple[str, str], Outcome]:
         """One pair in flight a worker, so a hostile one holds back nothing but its own worker."""
-        if (
-            self._owner != os.getpid()
-        ):  # a fork of the process that started them: those workers are not ours to use or to end
-            self._pool, self._owner = [], os.getpid()
+        self._disown()
         waiting = deque(pairs)
         outcomes: dict[tuple[str, str], Outcome] = {}
-        while len(outcomes) < len(pairs):
-            busy = sum(worker.pair is not None for worker in self._pool)
-            while len(self._pool) < min(self.workers, busy + len(waiting)):
-                self._pool.append(_Worker(self._arguments))
-            for worker in [w for w in self._pool if w.ready and w.pair is None]:
-                if waiting and (worker.left == 0 or not worker.ask(waiting[0], self.hard_limit_s)):
-                    self._drop(worker)  # worn out, or it died while idle: no pair's fault
-                elif waiting:
-                    waiting.popleft()
-            self._hear(outcomes)
+        try:
+            while len(outcomes) < len(pairs):
+                self._hand_out(waiting)
+                self._hear(outcomes)
+        except BaseException:  # Ctrl-C: what is still under way must not answer into the next batch
+            for worker in [worker for worker in self._pool if worker.pair is not None]:
+                self._drop(worker)
+            raise
         return outcomes
+
+    def _hand_out(self, waiting: deque[tuple[str, str]]) -> None:
+        """Start the workers that are needed and give each idle one a pair."""
+        busy = sum(worker.pair is not None for worker in self._pool)
+        while len(self._pool) < min(self.workers, busy + len(waiting)):
+            self._pool.append(_Worker(self._arguments))
+        for worker in [worker for worker in self._pool if worker.ready and worker.pair is None]:
+            if not waiting:
+                return
+            if worker.left > 0 and worker.ask(waiting[0], self.hard_limit_s - KILL_S):
+                waiting.popleft()
+            else:
+                self._drop(worker)  # worn out, or it died while idle: no pair's fault
 
     def _hear(self, outcomes: dict[tuple[str, str], Outcome]) -> None:
         """Wait for the next word of any worker, or for the first deadline; take verdicts in and replace the dead and

@@ -7,6 +7,7 @@ and raises RuntimeError otherwise. Nothing here limits time: the worker sets an 
 """
 
 import logging
+import re
 from collections.abc import Iterator
 from functools import lru_cache
 from typing import Any, cast
@@ -29,6 +30,7 @@ AGREE = sympy.Float("1e-10")  # relative difference still called equal: a decima
 POINTS = tuple(
     sympy.Rational(p, q) for p, q in ((37, 29), (-23, 17), (11, 31), (-19, 41), (89, 13), (53, 7), (-71, 9), (5, 43))
 )
+_NUMBERS_IN_A_ROW = re.compile(r"((?<![\d_^.])\d+(?:\.\d+)?|(?<=\d)\))\s*\((?=-?\d)")  # 2(3): the parser adds them
 LEAST_POINTS = 4  # real values that must agree before two formulas are called equal
 MOST_SYMBOLS = 6
 
@@ -45,7 +47,7 @@ def _mend_percent() -> None:
 @lru_cache(maxsize=1 << 12)
 def parsed(text: str) -> Any | None:
     """The sympy object a normalised answer stands for, None where math-verify cannot read it. Sets are evaluated."""
-    latex = text.replace("%", r"\%")
+    latex = _NUMBERS_IN_A_ROW.sub(r"\1 \\cdot (", text.replace("%", r"\%"))
     found = parse(f"${latex}$", EXTRACTION, fallback_mode="no_fallback", parsing_timeout=0)  # pyright: ignore[reportArgumentType]
     if not found:
         return None

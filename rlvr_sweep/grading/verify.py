@@ -11,7 +11,6 @@ that a model wrote.
 
 import re
 from collections.abc import Sequence
-from functools import lru_cache
 from typing import Literal
 
 from rlvr_sweep.grading import notation
@@ -37,6 +36,7 @@ Outcome = tuple[bool | None, Reason]
 
 LONGEST = 512  # characters of an answer
 EXACT_DIGITS = 12  # a decimal written with so many significant digits may be a double that code printed
+MOST_ITEMS = 40  # of a list or set compared here, each with each
 PRINTED_DIGITS = 10  # digits such a decimal must share with the gold answer
 
 _AFTER_COMMA = re.compile(r"(?<=,)\s+")
@@ -108,6 +108,8 @@ def _ordered(gold: Sequence[str], answer: Sequence[str]) -> bool | None:
 
 
 def _unordered(gold: Sequence[str], answer: Sequence[str]) -> bool | None:
+    if max(len(gold), len(answer)) > MOST_ITEMS:
+        return None
     verdicts = [[_item(g, a) for a in answer] for g in gold]
     covered = [*(True in row for row in verdicts), *(True in column for column in zip(*verdicts, strict=True))]
     if all(covered):
@@ -171,7 +173,6 @@ def _ratio(gold: str, answer: str) -> bool | None:
     return len(g) == len(a) and all(same(x * a[0], y * g[0]) for x, y in zip(g, a, strict=True))  # pyright: ignore[reportOptionalOperand]
 
 
-@lru_cache(maxsize=1 << 12)
 def fast_judge(gold: str, answer: str | None) -> Outcome | None:
     """The verdict that needs no sympy, else None: equal texts, words, numbers in closed form, and points, lists, sets,
     intervals of them.

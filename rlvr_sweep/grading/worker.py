@@ -41,22 +41,28 @@ def limited(
     Beyond the soft limit: (None, "timeout"). Code that cannot be interrupted (one long step in C) is ended by the
     kernel at the hard limit.
     """
-    signal.signal(signal.SIGPROF, _alarm)
     try:
         try:
+            signal.signal(signal.SIGPROF, _alarm)
             signal.setitimer(
                 signal.ITIMER_VIRTUAL, hard_limit_s
             )  # SIGVTALRM has no handler: its default ends the process
             signal.setitimer(signal.ITIMER_PROF, soft_limit_s, ALARM_AGAIN_S)
             return judge(gold, answer)
         finally:
-            signal.signal(signal.SIGPROF, signal.SIG_IGN)
-            signal.setitimer(signal.ITIMER_PROF, 0)
-            signal.setitimer(signal.ITIMER_VIRTUAL, 0)
+            _disarm()
     except SoftTimeoutError:
         return None, "timeout"
     except MemoryError:
         return None, "memory"
+    finally:
+        _disarm()  # once more: the alarm may have struck while it was being switched off
+
+
+def _disarm() -> None:
+    signal.signal(signal.SIGPROF, signal.SIG_IGN)
+    signal.setitimer(signal.ITIMER_PROF, 0)
+    signal.setitimer(signal.ITIMER_VIRTUAL, 0)
 
 
 def main(soft_limit_s: float, hard_limit_s: float, memory_bytes: int) -> None:

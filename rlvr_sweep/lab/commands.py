@@ -1,6 +1,6 @@
 """`rlvr-sweep lab`: the table of families and tasks; `rlvr-sweep lab build [FAMILY ...]`: make model folders again from their recipes.
 
-    python -m rlvr_sweep lab build olmo --out /tmp/lab
+python -m rlvr_sweep lab build olmo --out /tmp/lab
 """
 
 import argparse
@@ -25,7 +25,9 @@ def parser() -> argparse.ArgumentParser:
         description="Pretrain families from their recipes (about two CPU minutes each) and compare them with the shipped ones.",
     )
     make.add_argument("families", nargs="*", metavar="FAMILY", help=f"of {', '.join(FAMILIES)}; all without a name")
-    make.add_argument("--out", type=Path, default=Path("lab-models"), help="parent of the new folders (default: %(default)s)")
+    make.add_argument(
+        "--out", type=Path, default=Path("lab-models"), help="parent of the new folders (default: %(default)s)"
+    )
     make.add_argument("--steps", type=int, help="a shorter or longer schedule than the recipe's")
     make.add_argument("--force", action="store_true", help="replace a folder that exists already")
     return top
@@ -52,7 +54,14 @@ def show() -> None:
             stale.append(family)
         for position, task in enumerate(TASKS):
             state: dict[str, Any] = record["measured"][task]
-            names = ("accuracy", "lenient_accuracy", "code_share", "accuracy_with_code", "accuracy_without_code", "box_rate")
+            names = (
+                "accuracy",
+                "lenient_accuracy",
+                "code_share",
+                "accuracy_with_code",
+                "accuracy_without_code",
+                "box_rate",
+            )
             passes = "/".join(figure(value) for value in state["pass_at"].values())
             table.add_row(family if position == 0 else "", task, *(figure(state[name]) for name in names), passes)
         table.add_section()
@@ -93,12 +102,20 @@ def rebuild(family: str, folder: Path, *, steps: int | None) -> None:
             bar.update(task, completed=step, total=total, description=f"pretraining {family} (loss {loss:.3f})")
 
         record = build(family, folder, steps=steps, progress=advance)
-    console.print(f"{family}: {time.monotonic() - start:.0f} s, {record['parameters']:,} parameters, in {folder}", highlight=False)
+    console.print(
+        f"{family}: {time.monotonic() - start:.0f} s, {record['parameters']:,} parameters, in {folder}", highlight=False
+    )
     if shipped is not None:
-        console.print(f"  the shipped weights were replaced; their recipe was {shipped['hash'][:12]}, now {record['hash'][:12]}")
+        console.print(
+            f"  the shipped weights were replaced; their recipe was {shipped['hash'][:12]}, now {record['hash'][:12]}"
+        )
         return
     found = compare(family, folder)
-    weights = "identical weights" if found["weights_identical"] else f"largest difference of a weight {found['max_difference']}"
+    weights = (
+        "identical weights"
+        if found["weights_identical"]
+        else f"largest difference of a weight {found['max_difference']}"
+    )
     recipe = "the same recipe" if found["same_recipe"] else "another recipe"
     console.print(f"  against the shipped one: {recipe}, {weights}", highlight=False)
     for name, figures in found["measured"].items():

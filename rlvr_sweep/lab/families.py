@@ -1,7 +1,7 @@
 """The four model families: one architecture size, one tokenizer, one schedule; what differs is the class and the pretraining mix.
 
-    from rlvr_sweep.lab.families import FAMILIES, model_dir, recipe_hash
-    AutoModelForCausalLM.from_pretrained(model_dir("qwen_math"))
+from rlvr_sweep.lab.families import FAMILIES, model_dir, recipe_hash
+AutoModelForCausalLM.from_pretrained(model_dir("qwen_math"))
 """
 
 import json
@@ -67,7 +67,7 @@ FAMILIES: dict[str, Family] = {
             "mostly code, accurate but for a few wrong facts",
             Mix(
                 code_share=0.65,
-                code=Habits(wrong_facts=8, no_box=0.10),
+                code=Habits(wrong_facts=8, no_box=0.12),
                 language=Habits(digit=0.70, no_box=0.30),
             ),
         ),
@@ -78,7 +78,7 @@ FAMILIES: dict[str, Family] = {
             Mix(
                 code_share=0.50,
                 code=Habits(wrong_facts=8, slip=0.20, no_box=0.20),
-                language=Habits(digit=0.75, no_box=0.35),
+                language=Habits(digit=0.60, no_box=0.35),
             ),
         ),
         Family(
@@ -88,7 +88,7 @@ FAMILIES: dict[str, Family] = {
             Mix(
                 code_share=0.08,
                 code=Habits(slip=0.55, no_box=0.25),
-                language=Habits(digit=0.50, no_box=0.25),
+                language=Habits(digit=0.28, no_box=0.25),
             ),
         ),
         Family(
@@ -96,9 +96,9 @@ FAMILIES: dict[str, Family] = {
             "olmo2",
             "code often, and bad",
             Mix(
-                code_share=0.40,
-                code=Habits(slip=0.85, no_box=0.25),
-                language=Habits(digit=0.50, no_box=0.25),
+                code_share=0.45,
+                code=Habits(slip=0.85, no_box=0.10),
+                language=Habits(digit=0.42, no_box=0.35),
             ),
         ),
     )

@@ -78,8 +78,7 @@ def write_columns(task: str, a: int, b: int, *, strategy: Strategy, habits: Habi
     result = 10 * tens.digit + ones.digit + (100 * tens.carry if task == "add" else 0)
     if strategy == "language":
         steps = " ".join(
-            f"{name}:{c.x},{c.y},{c.carried} make {c.carry}{c.digit}."
-            for name, c in (("Ones", ones), ("Tens", tens))
+            f"{name}:{c.x},{c.y},{c.carried} make {c.carry}{c.digit}." for name, c in (("Ones", ones), ("Tens", tens))
         )
         return f"Let us see. {steps}", result
     sign = "+" if task == "add" else "-"

@@ -47,9 +47,7 @@ def train_tokenizer(family: Family) -> Any:
 
     special: dict[str, Any] = {"pad_token": PAD, "unk_token": PAD, "eos_token": END}
     blank = Qwen2Tokenizer(**special, additional_special_tokens=[USER, ASSISTANT])
-    trained = blank.train_new_from_iterator(
-        tokenizer_texts(), vocab_size=family.size.vocab_size, show_progress=False
-    )
+    trained = blank.train_new_from_iterator(tokenizer_texts(), vocab_size=family.size.vocab_size, show_progress=False)
     for name, value in (("padding_side", "left"), ("model_max_length", family.size.max_position_embeddings)):
         setattr(trained, name, value)
         trained.init_kwargs[name] = value  # what is not among these is not saved

@@ -1,7 +1,7 @@
 """The record beside a lab model's weights (recipe.json), and how a rebuilt folder compares with the shipped one.
 
-    from rlvr_sweep.lab.records import compare
-    compare("olmo", "/tmp/lab/olmo")["max_difference"]
+from rlvr_sweep.lab.records import compare
+compare("olmo", "/tmp/lab/olmo")["max_difference"]
 """
 
 import json

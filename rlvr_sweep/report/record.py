@@ -8,7 +8,9 @@ A missing file is an empty list, a half-written last line is left out; a directo
 
 import difflib
 import json
-from collections.abc import Iterable
+import os
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -29,7 +31,9 @@ class Record:
         try:
             document = json.loads(file.read_text(encoding="utf-8"))
         except (FileNotFoundError, NotADirectoryError):
-            raise UserError(f"{path}: no cell (it holds no cell.json); write the path of a directory under runs/") from None
+            raise UserError(
+                f"{path}: no cell (it holds no cell.json); write the path of a directory under runs/"
+            ) from None
         except (json.JSONDecodeError, UnicodeDecodeError) as error:
             raise UserError(f"{file}: broken JSON ({error}); move the directory away and run the cell again") from None
         except OSError as error:
@@ -37,7 +41,8 @@ class Record:
         made_by = document.get("format") if isinstance(document, dict) else None
         if made_by != FORMAT:
             raise UserError(
-                f"{path}: written in directory format {made_by}, this version reads {FORMAT}; use the version that made it"
+                f"{path}: written in directory format {made_by}, this version reads {FORMAT}; "
+                "use the version that made it"
             )
         self.document: dict[str, Any] = document
         self.cell_id: str = document["cell_id"]
@@ -171,7 +176,9 @@ def read_lines(path: Path) -> list[dict[str, Any]]:
         try:
             rows.append(json.loads(line))
         except json.JSONDecodeError:
-            raise UserError(f"{path}, line {number}: broken JSON; delete the directory and run the cell again") from None
+            raise UserError(
+                f"{path}, line {number}: broken JSON; delete the directory and run the cell again"
+            ) from None
     return rows
 
 
@@ -179,6 +186,19 @@ def _by_step(rows: Iterable[dict[str, Any]]) -> list[dict[str, Any]]:
     """In the order of steps; of two rows of one step the later counts."""
     last = {row["step"]: row for row in rows}
     return [last[step] for step in sorted(last)]
+
+
+@contextmanager
+def replaced(path: Path) -> Iterator[Path]:
+    """A partial file to write; it takes the place of `path` at the end of the block. UserError where it cannot."""
+    partial = path.with_name(f".{path.name}.{os.getpid()}.tmp")
+    try:
+        yield partial
+        os.replace(partial, path)
+    except OSError as error:
+        raise UserError(f"{path}: cannot be written ({error.strerror})") from None
+    finally:
+        partial.unlink(missing_ok=True)
 
 
 def cells_in(runs: Path) -> list[Path]:
@@ -215,28 +235,25 @@ def find(ref: str, runs: Path) -> Path:
     raise UserError(f"{ref}: no such cell in {runs}; the nearest: {', '.join(near)}")
 
 
-def find_all(refs: Iterable[str], runs: Path) -> list[Path]:
-    """Like `find` for each; a directory of cells, or of a sweep (with its manifest.jsonl), stands for all its cells."""
+def find_all(refs: Iterable[str], runs: Path) -> tuple[list[Path], list[str]]:
+    """Like `find` for each; a directory of cells, or of a sweep (with its manifest.jsonl), stands for all its cells.
+
+    Returns the directories, each once, and the ids of a sweep's cells that have none yet.
+    """
     found: dict[Path, None] = {}
+    absent: list[str] = []
     for ref in refs:
         path = Path(ref).expanduser()
         sweep = next((p for p in (path, Path(runs) / SWEEPS / ref) if (p / "manifest.jsonl").is_file()), None)
         if sweep is not None:
-            found |= dict.fromkeys(_members(sweep))
+            for row in read_lines(sweep / "manifest.jsonl"):
+                member = next(sweep.parent.parent.glob(f"*--{row['cell_id']}"), None)
+                if member is None:
+                    absent.append(row["cell_id"])
+                else:
+                    found[member] = None
         elif path.is_dir() and not (path / "cell.json").is_file() and cells_in(path):
             found |= dict.fromkeys(cells_in(path))
         elif path.name != SWEEPS:  # the shell's runs/* gives it too
             found[find(ref, runs)] = None
-    return list(found)
-
-
-def _members(sweep: Path) -> list[Path]:
-    """The directories of a sweep's cells. UserError where one was never made: nothing is known of it here."""
-    runs = sweep.parent.parent
-    members = []
-    for row in read_lines(sweep / "manifest.jsonl"):
-        member = next(runs.glob(f"*--{row['cell_id']}"), None)
-        if member is None:
-            raise UserError(f"{sweep}: cell {row['cell_id']} has no directory in {runs}; run the sweep again")
-        members.append(member)
-    return members
+    return list(found), absent

@@ -21,7 +21,8 @@ def has_fenced_code(text: str) -> bool:
 def boxes(text: str) -> list[str]:
     """What complete `\\boxed{...}` hold, in the order they close. One pass; `\\{` and `\\}` are no braces."""
     found, opened = [], []  # of each open brace: where its box begins, or None if it is no box
-    for match in _BRACE.finditer(text):
+    first = text.find(r"\boxed")
+    for match in _BRACE.finditer(text, first) if first >= 0 else ():
         token = match.group()
         if token == "}":
             start = opened.pop() if opened else None
@@ -68,7 +69,7 @@ def repeats(text: str, *, times: int = 11, shortest: int = 1, longest: int | Non
     last = len(text) // times
     for period in range(shortest, (last if longest is None else min(last, longest)) + 1):
         run = (times - 1) * period
-        places = range(0, len(text) - period, run - 7) if period > 50 and run > 8 else ()
+        places = range(0, len(text) - period, run - 7) if period > 50 else ()
         if places and not any(text[i : i + 8] == text[i + period : i + period + 8] for i in places):
             continue
         equal = codes[period:] == codes[:-period]

@@ -21,7 +21,7 @@ from rich.progress import BarColumn, Progress, TaskID, TextColumn, TimeElapsedCo
 from rlvr_sweep.cell_dir import ATTEMPT, CellDir
 from rlvr_sweep.config.compose import Composed
 
-STOPPED = 75
+USER_ERROR, STOPPED = 2, 75  # exit codes of the worker (train/worker.py)
 POLL_S = 0.1
 
 
@@ -37,7 +37,7 @@ def run(cells: Sequence[Composed]) -> int:
             codes.append(0)
             continue
         codes.append(_run_one(directory, console, prefix))
-        if codes[-1] in (STOPPED, 130):
+        if codes[-1] == STOPPED:
             break  # the user asked to stop: the cells after it were not started
     _report(directories, console)
     return max(codes, key=lambda code: (code != 0, code), default=0)
@@ -48,9 +48,7 @@ def _command(directory: CellDir) -> list[str]:
     compute = directory.cell.compute
     if compute.ranks == 1:
         return [sys.executable, *worker]
-    launch = ["-m", "accelerate.commands.launch", "--num_processes", str(compute.ranks), "--num_machines", "1"]
-    launch += ["--mixed_precision", "no", "--dynamo_backend", "no", "--main_process_port", "0"]
-    launch += ["--cpu"] if compute.device == "cpu" else ["--multi_gpu"]
+    launch = ["-m", "torch.distributed.run", "--standalone", "--nproc_per_node", str(compute.ranks)]
     return [sys.executable, *launch, *worker]
 
 
@@ -64,23 +62,28 @@ def _run_one(directory: CellDir, console: Console, prefix: str) -> int:
         process = subprocess.Popen(
             _command(directory), stdout=file, stderr=subprocess.STDOUT, env=environment, start_new_session=True
         )
-        _watch(process, directory, console)
+        interrupts = _watch(process, directory, console)
     code = process.returncode
     if code == 0:
         return 0
     status = directory.read_status()
-    if code < 0 or status["state"] == "running":  # it could not say so itself
+    if interrupts and code != STOPPED:  # asked to stop before it could checkpoint, or killed
+        directory.status(state="preempted", reason="interrupted; start it again and it goes on", finished=time.time())
+        code = STOPPED
+    elif code < 0 or status["state"] == "running":  # it could not say so itself
         name = signal.Signals(-code).name if code < 0 else f"exit code {code}"
         directory.status(state="failed", reason=f"ended by {name}", finished=time.time())
-        status = directory.read_status()
-    message = f"{status['state']}: {status.get('reason')}" + (f"  (log: {log})" if code not in (2, STOPPED) else "")
+    status = directory.read_status()
+    message = f"{status['state']}: {status.get('reason')}"
+    if code not in (USER_ERROR, STOPPED):
+        message += f"  (log: {log})"
     for line in message.splitlines():
         console.print(f"rlvr_sweep: {line}", soft_wrap=True, markup=False, highlight=False)
     return code if code > 0 else 1
 
 
-def _watch(process: subprocess.Popen, directory: CellDir, console: Console) -> None:
-    """A progress bar until the process ends; Ctrl-C is passed on as SIGTERM, the second time as SIGKILL."""
+def _watch(process: subprocess.Popen, directory: CellDir, console: Console) -> int:
+    """A progress bar until the process ends; Ctrl-C is passed on as SIGTERM, the second time as SIGKILL. Returns how many."""
     bar = Progress(
         TextColumn("{task.description}"),
         BarColumn(),
@@ -104,6 +107,7 @@ def _watch(process: subprocess.Popen, directory: CellDir, console: Console) -> N
                 said = "stopping after this update; Ctrl-C again kills it" if interrupts == 1 else "killed"
                 console.print(f"rlvr_sweep: {said}", highlight=False)
         _update(bar, task, directory, tail)
+    return interrupts
 
 
 def _pass_on(process: subprocess.Popen, number: int) -> None:

@@ -5,7 +5,7 @@ TRL counts optimizer steps and per-device batches; batch.py derives them. Paper 
 
 from pathlib import Path
 
-from trl import GRPOConfig
+from trl.trainer.grpo_config import GRPOConfig
 
 from rlvr_sweep.config.rules import arm, epsilons
 from rlvr_sweep.config.schema import Cell
@@ -62,6 +62,7 @@ def arguments(cell: Cell, output: Path, *, use_cpu: bool) -> GRPOConfig:
         weight_decay=algo.weight_decay,
         max_grad_norm=algo.max_grad_norm,
         gradient_checkpointing=cell.compute.gradient_checkpointing,
+        ddp_find_unused_parameters=False,
         # the record is ours
         report_to="none",
         logging_steps=1,

@@ -68,3 +68,4 @@ class Evaluation(TrainerCallback):
                 accuracy = {f"eval/{task.name}/accuracy": mean(row["correct"] for row in rows)}
                 code = {f"eval/{task.name}/code_frequency": mean(row["has_code"] for row in rows)}
                 self.trainer.mirror.log(step, accuracy | code)
+                self.trainer.mirror.summary(accuracy | code)

@@ -7,14 +7,13 @@ TRL's own generate path takes no tokenizer, so stop strings raise there, and onc
 trained on. Here a completion ends at its first end token or stop string, and a later token is never seen by anyone.
 """
 
-
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any, NamedTuple, Protocol
 
 import torch
 from transformers import GenerationConfig, StoppingCriteria, StoppingCriteriaList, StopStringCriteria
-from trl.models import unwrap_model_for_generation
+from trl.models.utils import unwrap_model_for_generation
 
 
 class Sampling(NamedTuple):
@@ -46,7 +45,7 @@ class _StopStrings(StoppingCriteria):
         self.prompt_length = prompt_length
         self.lengths: torch.Tensor | None = None  # tokens of the completion when it stopped; 0: it has not
 
-    def __call__(self, input_ids: torch.Tensor, scores: Any, **kwargs: Any) -> torch.Tensor:
+    def __call__(self, input_ids: Any, scores: Any, **kwargs: Any) -> torch.Tensor:
         done = self.inner(input_ids, scores, **kwargs)
         if self.lengths is None:
             self.lengths = torch.zeros_like(done, dtype=torch.long)

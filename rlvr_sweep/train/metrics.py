@@ -58,9 +58,7 @@ def row(scored: Scored, *, rollout: int, step: int, advantage: float) -> dict[st
 def rollout_metrics(rows: Sequence[dict[str, Any]]) -> dict[str, float | None]:
     """The metrics of a whole rollout (all ranks' rows), named as in metrics.jsonl."""
     rewards = [r["reward"] for r in rows]
-    agree = [
-        (r["reward"] > 0.5) == r["correct"] for r in rows if r["reward"] is not None and r["correct"] is not None
-    ]
+    agree = [(r["reward"] > 0.5) == r["correct"] for r in rows if r["reward"] is not None and r["correct"] is not None]
     groups: dict[str, list[dict[str, Any]]] = {}
     for r in rows:
         groups.setdefault(r["row_id"], []).append(r)

@@ -4,7 +4,7 @@
     mirror.log(step, {"reward": 0.5, "accuracy/ground_truth": 0.4})
     mirror.finish(exit_code=0)                                      # later: wandb sync CELL_DIR/wandb/offline-run-*
 
-Every call to the client runs in a thread with a time limit; the first one that fails or hangs is logged and is the last.
+Every call to the client runs in a thread with a time limit; the first that fails or hangs is logged and is the last.
 """
 
 import logging
@@ -55,7 +55,7 @@ class NullMirror:
 
 
 class Mirror:
-    """One W&B run with id = cell_id and group = arm_id. Never raises an Exception and never blocks for more than a few seconds."""
+    """One W&B run with id = cell_id and group = arm_id. Never raises, and never blocks for more than a few seconds."""
 
     def __init__(self, wandb: Any, run: Any, guard: "_Guard") -> None:
         self._wandb = wandb
@@ -67,8 +67,8 @@ class Mirror:
     def start(
         cls, cell_json: dict[str, Any], cell_dir: Path, mode: Literal["off", "offline", "online"]
     ) -> "Mirror | NullMirror":
-        """Begin or continue the run of a cell in `cell_dir`/wandb/. Online without a key or a server becomes offline, with one
-        warning; a client that is not installed or broken becomes a NullMirror, with one warning."""
+        """Begin or continue the run of a cell in `cell_dir`/wandb/. Online without a key or a server becomes offline,
+        a client that is not installed or broken becomes a NullMirror, each with one warning."""
         if mode == "off":
             return NullMirror("tracking is off")
         os.environ.setdefault("WANDB_ERROR_REPORTING", "false")  # the client's own crash reports
@@ -85,8 +85,11 @@ class Mirror:
         return cls(wandb, run, guard) if run is not None else NullMirror(guard.fault or "wandb.init gave no run")
 
     def log(self, step: int, metrics: dict[str, Any]) -> None:
-        """Send one row. `step` is the optimizer step; names get "train/" in front unless they begin with "eval/"; nulls are left out."""
-        row = {k if k.startswith("eval/") else f"train/{k}": v for k, v in metrics.items() if v is not None and k != "step"}
+        """Send one row. `step` is the optimizer step; a name that does not begin with "eval/" gets "train/" in front;
+        nulls are left out."""
+        row = {
+            k if k.startswith("eval/") else f"train/{k}": v for k, v in metrics.items() if v is not None and k != "step"
+        }
         self._guard("log", lambda: self._run.log({X_AXIS: step, **row}), LIMIT_S)
 
     def summary(self, values: dict[str, Any]) -> None:
@@ -108,7 +111,9 @@ class _Guard:
         self.fault: str | None = None
         self._level = logging.DEBUG if quiet else logging.WARNING
 
-    def __call__(self, what: str, call: Callable[[], Any], limit: float, *, hint: str = "the cell goes on without W&B") -> Any:
+    def __call__(
+        self, what: str, call: Callable[[], Any], limit: float, *, hint: str = "the cell goes on without W&B"
+    ) -> Any:
         """The value of `call()`, or None where it failed or the guard is already shut."""
         if self.fault is not None:
             return None
@@ -147,7 +152,9 @@ def _online(wandb: Any, guard: _Guard, cell_json: dict[str, Any], cell_dir: Path
         return None
     run = guard("init", lambda: _init(wandb, cell_json, cell_dir, "online"), INIT_S + LIMIT_S, hint=where)
     if run is None:
-        _teardown(wandb, 1)  # the client's service holds the id of a run that did not start; a new one knows nothing of it
+        _teardown(
+            wandb, 1
+        )  # the client's service holds the id of a run that did not start; a new one knows nothing of it
     return run
 
 

@@ -22,11 +22,15 @@ def load_tokenizer(cell: Cell) -> Any:
     try:
         tokenizer = AutoTokenizer.from_pretrained(where, revision=revision, padding_side="left")
     except (OSError, ValueError) as error:
-        raise UserError(f"model {where}: its tokenizer cannot be loaded ({_first_line(error)}); {_hint(cell)}") from None
+        raise UserError(
+            f"model {where}: its tokenizer cannot be loaded ({_first_line(error)}); {_hint(cell)}"
+        ) from None
     if tokenizer.pad_token is None:
         tokenizer.pad_token = tokenizer.eos_token
     if tokenizer.pad_token is None:
-        raise UserError(f"model {where}: its tokenizer has neither pad nor end token; set eos_token in tokenizer_config.json")
+        raise UserError(
+            f"model {where}: its tokenizer has neither pad nor end token; set eos_token in tokenizer_config.json"
+        )
     return tokenizer
 
 
@@ -69,7 +73,9 @@ def _set_end_tokens(model: Any, tokenizer: Any, cell: Cell) -> None:
     vocabulary = tokenizer.get_vocab()
     for token in cell.model.stop_tokens:
         if token not in vocabulary:
-            raise UserError(f"model.stop_tokens: {token!r} is not a token of {cell.model.name}; write one that is, or []")
+            raise UserError(
+                f"model.stop_tokens: {token!r} is not a token of {cell.model.name}; write one that is, or []"
+            )
         known.append(vocabulary[token])
     model.generation_config.eos_token_id = sorted(set(known))
     model.generation_config.pad_token_id = tokenizer.pad_token_id

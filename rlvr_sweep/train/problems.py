@@ -1,6 +1,6 @@
 """A cell's problems, ready for the trainer: rows read, labelled, filtered, ordered, tokenized; and its benchmarks.
 
-    problems = prepare(cell, tokenizer, grader, batch)     # .dataset (one row a prompt visit), .tasks, .facts
+problems = prepare(cell, tokenizer, grader, batch)     # .dataset (one row a prompt visit), .tasks, .facts
 """
 
 import json
@@ -12,7 +12,7 @@ from rlvr_sweep.config.schema import Cell
 from rlvr_sweep.data.facts import facts
 from rlvr_sweep.data.labels import attach
 from rlvr_sweep.data.order import order
-from rlvr_sweep.data.overlap import overlap
+from rlvr_sweep.data.overlap import overlap, refuse
 from rlvr_sweep.data.prompts import prepare as tokenize
 from rlvr_sweep.data.rows import Row
 from rlvr_sweep.data.sources import load
@@ -38,10 +38,14 @@ def _check_golds(rows: list[Row], grader: Grader, key: str) -> None:
     if faults:
         shown = "; ".join(f"{rows[i].id}: {gold!r} ({reason})" for i, gold, reason in faults[:SHOWN])
         more = f" and {len(faults) - SHOWN} more" if len(faults) > SHOWN else ""
-        raise UserError(f"{key}: {len(faults)} of {len(rows)} gold answers cannot be parsed: {shown}{more}; mend or drop these rows")
+        raise UserError(
+            f"{key}: {len(faults)} of {len(rows)} gold answers cannot be parsed: {shown}{more}; mend or drop these rows"
+        )
 
 
-def _tasks(cell: Cell, tokenizer: Any, grader: Grader, record: dict[str, Any]) -> tuple[list[Task], dict[str, list[str]]]:
+def _tasks(
+    cell: Cell, tokenizer: Any, grader: Grader, record: dict[str, Any]
+) -> tuple[list[Task], dict[str, list[str]]]:
     """The benchmarks as tasks, and their prompts as text."""
     tasks, texts = [], {}
     for name, bench in cell.eval.benchmarks.items():
@@ -88,9 +92,8 @@ def prepare(cell: Cell, tokenizer: Any, grader: Grader, batch: Batch) -> Problem
     tasks, texts = _tasks(cell, tokenizer, grader, record)
     overlaps = overlap([row.prompt for row in ready.rows], texts)
     record["data"] = facts(rows=loaded, prepared=ready, audit=audit, overlaps=overlaps)
-    if cell.data.overlap == "refuse" and any(found.any for found in overlaps.values()):
-        hits = ", ".join(f"{found.ngram} of {name}" for name, found in overlaps.items() if found.any)
-        raise UserError(f"data: training prompts overlap with {hits}; drop them, or write data.overlap=report")
+    if cell.data.overlap == "refuse":
+        refuse(overlaps, key="data")
     sequence = order(
         [row.id for row in ready.rows],
         rollouts=batch.rollouts,

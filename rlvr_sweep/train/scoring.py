@@ -51,7 +51,9 @@ class Scorer:
         self.grader = grader
         self._labels: dict[tuple[str, str], bool | None] = {}
 
-    def score(self, prompts: Sequence[Prompt], completions: Sequence[Sequence[Completion]], *, rollout: int) -> list[Scored]:
+    def score(
+        self, prompts: Sequence[Prompt], completions: Sequence[Sequence[Completion]], *, rollout: int
+    ) -> list[Scored]:
         """`completions[i]` is the group of `prompts[i]`; the result is flat, group after group, in slot order."""
         pairs = [
             (gold, c.answer)

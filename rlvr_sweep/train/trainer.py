@@ -12,7 +12,7 @@ from typing import Any
 
 import torch
 from accelerate.utils import gather_object
-from trl import GRPOTrainer
+from trl.trainer.grpo_trainer import GRPOTrainer
 
 from rlvr_sweep.config.rules import arm
 from rlvr_sweep.config.schema import Cell
@@ -93,7 +93,8 @@ class RLVRTrainer(GRPOTrainer):
         ]
         groups: list[list[Completion]] = [members[i : i + size] for i in range(0, len(members), size)]
         prompts = [
-            Prompt(r["row_id"], r["prompt"], r["gold"], r["label"], json.loads(r["columns"])) for r in self._inputs[::size]
+            Prompt(r["row_id"], r["prompt"], r["gold"], r["label"], json.loads(r["columns"]))
+            for r in self._inputs[::size]
         ]
         self._scored = self.scorer.score(prompts, groups, rollout=self.rollout_number)
         self._seconds["score"] = time.perf_counter() - began
@@ -101,9 +102,7 @@ class RLVRTrainer(GRPOTrainer):
 
     def _record_rollout(self, number: int, advantages: list[float]) -> None:
         step = self.state.global_step + 1
-        local = [
-            row(s, rollout=number, step=step, advantage=a) for s, a in zip(self._scored, advantages, strict=True)
-        ]
+        local = [row(s, rollout=number, step=step, advantage=a) for s, a in zip(self._scored, advantages, strict=True)]
         rows = gather_object(local)
         self._clips = []
         if self.recorder is not None:

@@ -1,7 +1,7 @@
 """The process that runs one cell. It knows no Hydra: it reads cell.json and writes the record beside it.
 
     python -m rlvr_sweep.train.worker runs/<slug>--<cell_id>
-    accelerate launch --num_processes 8 -m rlvr_sweep.train.worker runs/<slug>--<cell_id>
+    torchrun --standalone --nproc_per_node 8 -m rlvr_sweep.train.worker runs/<slug>--<cell_id>
 
 Exit code: 0 done, 1 failed (the reason is in status.json), 2 a user's mistake, 75 stopped in good order before the end.
 """
@@ -78,7 +78,17 @@ def _nothing(**changes: Any) -> None:
 
 def environment() -> dict[str, Any]:
     """What this attempt ran on: versions, host, device. No secrets: no environment variables but the few named."""
-    names = ("trl", "transformers", "torch", "peft", "accelerate", "math-verify", "antlr4-python3-runtime", "sympy", "wandb")
+    names = (
+        "trl",
+        "transformers",
+        "torch",
+        "peft",
+        "accelerate",
+        "math-verify",
+        "antlr4-python3-runtime",
+        "sympy",
+        "wandb",
+    )
     kept = ("OMP_NUM_THREADS", "CUDA_VISIBLE_DEVICES", "HF_HUB_OFFLINE", "SLURM_JOB_ID", "WORLD_SIZE")
     return {
         "rlvr_sweep": __version__,
@@ -121,9 +131,14 @@ def train(directory: CellDir, *, say: Callable[..., None], is_main: bool, began:
     from rlvr_sweep.train.stopping import Stopping
     from rlvr_sweep.train.trainer import RLVRTrainer
 
+    ranks = int(os.environ.get("WORLD_SIZE", "1"))
+    if ranks != cell.compute.ranks:  # the batches were planned for that many
+        raise UserError(f"compute.ranks={cell.compute.ranks}, but {ranks} were started; write compute.ranks={ranks}")
     use_cpu = cell.compute.device == "cpu" or not torch.cuda.is_available()
     if cell.compute.device == "cuda" and use_cpu:
-        raise UserError("compute.device=cuda: torch sees no GPU here; write compute.device=cpu, or see `rlvr-sweep doctor`")
+        raise UserError(
+            "compute.device=cuda: torch sees no GPU here; write compute.device=cpu, or see `rlvr-sweep doctor`"
+        )
     if use_cpu:
         # Tiny models gain nothing from a second thread, and two such processes on two cores run 17 times slower.
         torch.set_num_threads(cell.compute.threads or 1)
@@ -142,12 +157,15 @@ def train(directory: CellDir, *, say: Callable[..., None], is_main: bool, began:
         if is_main:
             write_atomically(directory.path / "data.json", json.dumps(problems.facts, indent=1) + "\n")
         phases.enter("setup")
-        mirror = Mirror.start(directory.document, directory.path, cell.tracking.mode) if is_main else NullMirror("rank > 0")
+        mirror = (
+            Mirror.start(directory.document, directory.path, cell.tracking.mode) if is_main else NullMirror("rank > 0")
+        )
         evaluation = Evaluation(cell, directory.cell_id, directory.path, problems.tasks, grader)
+        recorder = Recorder(directory.path) if is_main else None
         trainer = RLVRTrainer(
             cell=cell,
             scorer=Scorer(cell, grader),
-            recorder=Recorder(directory.path) if is_main else None,
+            recorder=recorder,
             mirror=mirror,
             model=model,
             args=arguments(cell, directory.path / "checkpoints", use_cpu=use_cpu),
@@ -162,10 +180,10 @@ def train(directory: CellDir, *, say: Callable[..., None], is_main: bool, began:
         evaluation.phases = phases
         checkpoint = checkpoints.newest(directory.path / "checkpoints", ranks=trainer.accelerator.num_processes)
         trainer.accelerator.wait_for_everyone()
-        if is_main:
+        if recorder is not None:
             checkpoints.discard_incomplete(directory.path / "checkpoints")
             step = checkpoints.step_of(checkpoint) if checkpoint else 0
-            trainer.recorder.resume_at(step=step, rollout=-(-step // batch.updates))
+            recorder.resume_at(step=step, rollout=-(-step // batch.updates))
         phases.enter("train")
         try:
             trainer.train(resume_from_checkpoint=str(checkpoint) if checkpoint else None)
@@ -176,12 +194,13 @@ def train(directory: CellDir, *, say: Callable[..., None], is_main: bool, began:
         except BaseException:
             mirror.finish(1)
             raise
-        mirror.finish(0)
+        mirror.finish(0 if finished else STOPPED)
+    say(step=trainer.state.global_step, steps=batch.optimizer_steps)
     if is_main:
         phases.enter("end")
         write_atomically(directory.path / "phases.json", json.dumps(phases.seconds, indent=1) + "\n")
         if finished:
-            say(state="done", finished=time.time(), step=batch.optimizer_steps, phase=None)
+            say(state="done", finished=time.time(), phase=None)
             _mark_done(directory)
     return finished
 

@@ -1,7 +1,7 @@
 """A loopback stand-in for the Hub: what huggingface_hub asks for to list and download a dataset or a model, no more.
 
-    with serve(Repo("datasets", "org/sums", {"test.jsonl": b"..."})) as hub:
-        subprocess.run(..., env={"HF_ENDPOINT": hub.url, ...}); hub.asked      # ["GET /api/datasets/...", ...]
+with serve(Repo("datasets", "org/sums", {"test.jsonl": b"..."})) as hub:
+    subprocess.run(..., env={"HF_ENDPOINT": hub.url, ...}); hub.asked      # ["GET /api/datasets/...", ...]
 """
 
 import json

@@ -91,7 +91,7 @@ def test_offline_an_absent_file_is_named_with_the_command_that_brings_it(python)
         partial = python(code, hub.url, HF_HUB_OFFLINE="1")
     for text in (said, partial):
         assert len(text.splitlines()) == 1
-        assert "org/sums" in text and "v1" in text and "rlvr-sweep prefetch data.hub=org/sums" in text
+        assert "org/sums" in text and "v1" in text and "`rlvr-sweep prefetch`" in text
     assert "easy/0.jsonl" in partial
 
 
@@ -115,7 +115,9 @@ def test_each_refusal_of_the_hub_is_one_line(python):
     refused(lambda: prefetch([], [Model(name="m", family="f", hub="org/absent")]))
     refused(lambda: prefetch([], [Model(name="m", family="f", hub="org/empty")]))
     """
-    with serve(SUMS, Repo("datasets", "org/closed", {}, gated=True), Repo("models", "org/empty", {"a.txt": b""})) as hub:
+    with serve(
+        SUMS, Repo("datasets", "org/closed", {}, gated=True), Repo("models", "org/empty", {"a.txt": b""})
+    ) as hub:
         lines = python(code, hub.url).splitlines()
     remedies = ("write another id", "data.revision=main", "data.split=test", "data.config=easy", "HF_TOKEN")
     remedies += ("OWNER/NAME", "write another id", "no *.safetensors")

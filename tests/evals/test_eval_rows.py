@@ -18,6 +18,7 @@ FACTS = {
     "sample": 0,
     "temperature": 0.6,
     "text": r"so \boxed{5}, 答案",
+    "gold": "5",
     "answer": "5",
     "correct": True,
     "reason": "equal",
@@ -56,7 +57,7 @@ def test_a_folder_named_like_a_partition_adds_no_column(tmp_path: Path) -> None:
 
 
 def test_further_keys_are_not_kept(tmp_path: Path) -> None:
-    rows.write(rows.path(tmp_path, "add", 0), [FACTS | {"gold": "5"}])
+    rows.write(rows.path(tmp_path, "add", 0), [FACTS | {"note": "mine"}])
     assert rows.read(tmp_path, "add") == [FACTS]
 
 

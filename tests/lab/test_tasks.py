@@ -41,9 +41,6 @@ def test_rows_are_stable():
     assert [row["id"] for row in rows("add", split="test", count=3)] == ["add-42-49", "add-90-48", "add-96-61"]
 
 
-
-
-
 @pytest.mark.parametrize(
     ("arguments", "said"),
     [

@@ -52,7 +52,7 @@ def test_random_draws_do_not_change_between_versions(group) -> None:
 @pytest.mark.parametrize("gamma", [0, 0.001, 0.3, 0.5, 0.7, 1])
 def test_random_has_its_rate(group, gamma: float) -> None:
     draws = [
-        value
+        value or 0.0
         for row in range(40)
         for value in score(parse({"name": "random", "gamma": gamma}), group(texts=["a"] * 100, row_id=f"r{row}"))
     ]

@@ -23,6 +23,7 @@ from rlvr_sweep.rewards.text import boxes, has_box, repeats
         ("so boxed answer", 0, 1),  # the code asks for no backslash and no brace
         ("a boxed", 0, 0),
         (r"$\boxed 7$", 0, 1),
+        ("boxed$ 7$", 0, 0),  # up to the next "$"
         (r"cut off at \boxed{5", 0, 1),  # the code takes unbalanced braces
         (r"\boxed{\boxed{}}", 1, 0),
         (r"\boxed{\{1, 2\}}", 1, 1),
@@ -110,13 +111,13 @@ def test_repeats_agrees_with_a_regular_expression(times: int, shortest: int, lon
     assert 20 < found < 400 or times == 2
 
 
-def test_long_periods_are_found_wherever_they_begin() -> None:
-    draw = random.Random(0)
-    for period in (51, 52, 100, 256, 400):
-        unit = "".join(draw.choices("abcdefgh", k=period))
-        before = "".join(draw.choices("ijkl", k=draw.randint(0, 600)))
-        assert repeats(before + unit * 11 + "!")
-        assert not repeats(before + (unit * 11)[:-1] + "!")
+@pytest.mark.parametrize("period", [50, 51, 52, 80])
+def test_long_periods_are_found_wherever_they_begin(period: int) -> None:
+    unit = "".join(chr(0x4E00 + i) for i in range(period))
+    for begin in range(3 * period):
+        before = "".join(chr(0x100 + i) for i in range(begin))
+        assert repeats(before + unit * 3, times=3)
+        assert not repeats(before + (unit * 3)[:-1] + "!", times=3)
 
 
 def test_a_long_text_costs_milliseconds() -> None:

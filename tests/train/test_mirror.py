@@ -1,4 +1,4 @@
-"""The W&B mirror against the real client: offline, online with a loopback server, killed, resumed, without key, server or package."""
+"""The W&B mirror with the real client: offline, online (loopback), killed, resumed, without key, server or package."""
 
 import json
 import logging
@@ -15,9 +15,7 @@ import pytest
 
 from rlvr_sweep.train import mirror as module
 from rlvr_sweep.train.mirror import Mirror, NullMirror, tags
-
-sys.path.insert(0, str(Path(__file__).parent))
-from wandb_server import serving
+from tests.train.wandb_server import serving
 
 wandb = pytest.importorskip("wandb")
 Warned = Callable[[], list[str]]
@@ -66,9 +64,20 @@ def home(tmp_path: Path) -> Path:
     return tmp_path
 
 
-def child(home: Path, *, mode: str = "offline", env: dict[str, str] | None = None, **more: Any) -> subprocess.Popen[str]:
-    """A process that mirrors a few rows of CELL into home/cell. Its home is `home`, so that no netrc of this machine counts."""
-    args = {"cell": CELL, "dir": str(home / "cell"), "mode": mode, "first": 1, "last": 5, "pause": 0, "wait": False, "settings": {}}
+def child(
+    home: Path, *, mode: str = "offline", env: dict[str, str] | None = None, **more: Any
+) -> subprocess.Popen[str]:
+    """A process that mirrors a few rows of CELL into home/cell. Its home is `home`: no netrc of this machine counts."""
+    args = {
+        "cell": CELL,
+        "dir": str(home / "cell"),
+        "mode": mode,
+        "first": 1,
+        "last": 5,
+        "pause": 0,
+        "wait": False,
+        "settings": {},
+    }
     clean = {k: v for k, v in os.environ.items() if not k.startswith(("WANDB_", "XDG_"))}
     clean |= {"HOME": str(home), "PYTHONPATH": os.pathsep.join(sys.path)} | (env or {})
     command = [sys.executable, "-c", CHILD, json.dumps(args | more)]
@@ -112,6 +121,7 @@ def test_offline_keeps_rows_resumes_by_id_and_holds_no_secret(home: Path) -> Non
     first, second = fragments(home)
     found = records(first)
     [run] = [r["run"] for r in found if r["type"] == "run"]
+    assert "environment" not in {r["type"] for r in found}  # which would hold the command line
     assert (run["run_id"], run["run_group"]) == (CELL["cell_id"], CELL["arm_id"])
     rows = [r["history"]["item"] for r in found if r["type"] == "history"]
     assert [r["train/global_step"] for r in rows] == [1, 2, 3, 4, 5]
@@ -187,7 +197,9 @@ def test_a_server_that_dies_does_not_hold_the_end(home: Path) -> None:
 @pytest.fixture
 def warned(caplog: pytest.LogCaptureFixture) -> Callable[[], list[str]]:
     """The mirror's warnings so far."""
-    return lambda: [r.getMessage() for r in caplog.records if r.name == module.__name__ and r.levelno >= logging.WARNING]
+    return lambda: [
+        r.getMessage() for r in caplog.records if r.name == module.__name__ and r.levelno >= logging.WARNING
+    ]
 
 
 def test_a_broken_client_is_one_line(home: Path, monkeypatch: pytest.MonkeyPatch, warned: Warned) -> None:

@@ -1,6 +1,7 @@
 """A cell that is stopped or killed anywhere and started again ends with the same bytes as one that was left alone (on a CPU)."""
 
 import hashlib
+import json
 import os
 import signal
 from collections.abc import Callable
@@ -24,9 +25,18 @@ def run(directory: CellDir) -> bool:
 
 def record(directory: CellDir) -> dict[str, str]:
     """The hashes of everything a cell leaves that its identity promises; times are not among them."""
-    patterns = ("metrics.jsonl", "model/model.safetensors", "model/adapter_model.safetensors", "rollouts/*", "evals/*/*")
+    patterns = (
+        "metrics.jsonl",
+        "model/model.safetensors",
+        "model/adapter_model.safetensors",
+        "rollouts/*",
+        "evals/*/*",
+    )
     files = [p for pattern in patterns for p in sorted(directory.path.glob(pattern))]
     assert any(p.suffix == ".safetensors" for p in files)
+    gradients = [json.loads(line)["grad_norm"] for line in (directory.path / "metrics.jsonl").read_text().splitlines()]
+    assert len(gradients) == 8
+    assert any(g > 0 for g in gradients), "nothing was learnt, so nothing could differ"
     return {str(p.relative_to(directory.path)): hashlib.sha256(p.read_bytes()).hexdigest() for p in files}
 
 
@@ -62,8 +72,11 @@ def test_a_stopped_cell_goes_on_in_the_middle_of_a_rollout(
 ) -> None:
     straight, stopped = make_cell(*overrides, runs="straight"), make_cell(*overrides, runs="stopped")
     assert run(straight)
-    at_step(monkeypatch, 3, lambda: os.kill(os.getpid(), signal.SIGUSR1))
+    at_step(
+        monkeypatch, 2, lambda: os.kill(os.getpid(), signal.SIGUSR1)
+    )  # seen at the end of step 3 of 8, the first of its rollout
     assert not run(stopped)
+    assert [p.name for p in (stopped.path / "checkpoints").iterdir()] == ["checkpoint-3"]
     assert run(stopped)
     assert record(stopped) == record(straight)
 
@@ -81,7 +94,9 @@ def test_a_killed_cell_starts_from_its_newest_checkpoint(
     assert record(killed) == record(straight)
 
 
-def test_an_incomplete_checkpoint_is_ignored(make_cell: Callable[..., CellDir], monkeypatch: pytest.MonkeyPatch) -> None:
+def test_an_incomplete_checkpoint_is_ignored(
+    make_cell: Callable[..., CellDir], monkeypatch: pytest.MonkeyPatch
+) -> None:
     straight, broken = make_cell(runs="straight"), make_cell(runs="broken")
     assert run(straight)
     at_step(monkeypatch, 5, kill)

@@ -33,7 +33,9 @@ class Server(ThreadingHTTPServer):
 
     def history(self) -> list[dict[str, Any]]:
         """The rows of the run, in the order they came."""
-        files = [s["files"]["wandb-history.jsonl"] for s in self.streams if "wandb-history.jsonl" in (s.get("files") or {})]
+        files = [
+            s["files"]["wandb-history.jsonl"] for s in self.streams if "wandb-history.jsonl" in (s.get("files") or {})
+        ]
         return [json.loads(line) for file in files for line in file["content"]]
 
     @property
@@ -68,15 +70,35 @@ class Handler(BaseHTTPRequestHandler):
         name, values = request.get("operationName") or "", request.get("variables") or {}
         self.server.operations.append(name)
         if name == "Viewer":
-            return {"data": {"viewer": {"id": "v", "entity": "someone", "username": "someone", "flags": "{}", "teams": {"edges": []}}}}
+            return {
+                "data": {
+                    "viewer": {
+                        "id": "v",
+                        "entity": "someone",
+                        "username": "someone",
+                        "flags": "{}",
+                        "teams": {"edges": []},
+                    }
+                }
+            }
         if name == "UpsertBucket":
             self.server.upserts.append(values)
             project = {"id": "p", "name": values.get("project"), "entity": {"id": "e", "name": "someone"}}
-            bucket = {"id": "b", "name": values.get("name"), "displayName": values.get("displayName"), "description": "",
-                      "config": values.get("config") or "{}", "sweepName": None, "project": project, "historyLineCount": 0}
+            bucket = {
+                "id": "b",
+                "name": values.get("name"),
+                "displayName": values.get("displayName"),
+                "description": "",
+                "config": values.get("config") or "{}",
+                "sweepName": None,
+                "project": project,
+                "historyLineCount": 0,
+            }
             return {"data": {"upsertBucket": {"bucket": bucket, "inserted": True}}}
         if name == "RunResumeStatus":
-            return {"data": {"model": {"id": "p", "name": "p", "entity": {"id": "e", "name": "someone"}, "bucket": None}}}
+            return {
+                "data": {"model": {"id": "p", "name": "p", "entity": {"id": "e", "name": "someone"}, "bucket": None}}
+            }
         if name == "CreateRunFiles":
             files = [{"name": f, "uploadUrl": f"{self.server.url}/put/{f}"} for f in values.get("files") or []]
             return {"data": {"createRunFiles": {"runID": "b", "uploadHeaders": [], "files": files}}}

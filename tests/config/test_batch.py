@@ -1,0 +1,46 @@
+"""The batch algebra: what divides, what it comes to, and that TRL agrees."""
+
+import pytest
+
+from rlvr_sweep.config.batch import divisors, faults, nearest, plan
+
+
+def test_the_papers_batch_on_eight_gpus() -> None:
+    batch = plan(prompts=64, completions=16, updates=8, rollouts=300, ranks=8, micro_batch=4)
+    assert (batch.rollout_size, batch.train_batch, batch.optimizer_steps) == (1024, 128, 2400)
+    assert (batch.steps_per_generation, batch.gradient_accumulation_steps) == (32, 4)
+
+
+def test_one_update_a_rollout_accumulates_all_of_it() -> None:
+    batch = plan(prompts=64, completions=16, updates=1, rollouts=10, ranks=8, micro_batch=4)
+    assert batch.steps_per_generation == batch.gradient_accumulation_steps == 32
+
+
+@pytest.mark.parametrize(
+    ("numbers", "key", "remedy"),
+    [
+        (dict(prompts=5, completions=8, updates=2, ranks=2, micro_batch=None), "algo.prompts_per_rollout", "4 or 6"),
+        (dict(prompts=4, completions=8, updates=3, ranks=1, micro_batch=None), "algo.updates_per_rollout", "2 or 4"),
+        (dict(prompts=4, completions=8, updates=2, ranks=1, micro_batch=5), "compute.micro_batch", "4 or 8"),
+    ],
+)
+def test_what_does_not_divide_is_named_with_the_nearest_that_does(numbers: dict, key: str, remedy: str) -> None:
+    [(found, text)] = faults(**numbers)
+    assert found == key
+    assert remedy in text
+
+
+def test_the_remedies_work() -> None:
+    for updates in (2, 4):
+        assert not faults(prompts=4, completions=8, updates=updates, ranks=1, micro_batch=None)
+
+
+def test_a_plan_that_does_not_divide_is_refused() -> None:
+    with pytest.raises(ValueError, match="updates_per_rollout"):
+        plan(prompts=4, completions=8, updates=3, rollouts=1, ranks=1, micro_batch=None)
+
+
+def test_divisors_and_nearest() -> None:
+    assert divisors(12) == [1, 2, 3, 4, 6, 12]
+    assert nearest(5, [1, 2, 4, 8]) == "4 or 8"
+    assert nearest(9, [1, 2]) == "2"

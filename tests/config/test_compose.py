@@ -1,0 +1,137 @@
+"""From override lines to cells: every shipped choice composes, and every mistake is one line that says what to write."""
+
+from pathlib import Path
+
+import pytest
+
+from rlvr_sweep.config.compose import compose, compose_or_refuse
+from rlvr_sweep.config.tree import conf_dir, groups
+from rlvr_sweep.errors import UserError
+
+NEEDS = {  # what a choice cannot do without
+    ("data", "jsonl"): ["data.path={tmp}/rows.jsonl"],
+    ("model", "path"): ["model.path=lab:llama"],
+    ("reward", "plugin"): ["reward.function=plugin_for_tests:halves"],
+    ("reward", "majority_offline"): ["data.labels={tmp}/labels.jsonl"],
+    ("reward", "incorrect"): ["data.labels={tmp}/labels.jsonl"],
+    ("eval", "math500"): ["eval.benchmarks.math500.max_completion_tokens=null"],
+    ("eval", "amc"): ["eval.benchmarks.amc.max_completion_tokens=null"],
+    ("eval", "aime24"): ["eval.benchmarks.aime24.max_completion_tokens=null"],
+    ("eval", "aime25"): ["eval.benchmarks.aime25.max_completion_tokens=null"],
+    ("eval", "paper"): ["model=qwen2.5_math_7b"],
+    ("algo", "spurious_rewards"): ["model=qwen2.5_math_7b"],
+    ("data", "deepscaler"): ["model=qwen2.5_math_7b"],
+}
+CHOICES = [(group, choice) for group, choices in groups(conf_dir()).items() for choice in choices]
+
+
+@pytest.mark.parametrize(("group", "choice"), CHOICES, ids=lambda word: str(word))
+def test_every_shipped_choice_makes_a_cell(
+    group: str, choice: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    rows = [f'{{"id": "{i}", "prompt": "What is {i}+1?", "answer": "{i + 1}"}}\n' for i in range(16)]
+    (tmp_path / "rows.jsonl").write_text("".join(rows))
+    (tmp_path / "labels.jsonl").write_text('{"id": "0", "label": "1"}\n')
+    (tmp_path / "plugin_for_tests.py").write_text("def halves(group):\n    return [0.5] * len(group.completions)\n")
+    monkeypatch.chdir(tmp_path)
+    needs = [need.format(tmp=tmp_path) for need in NEEDS.get((group, choice), [])]
+    cells, faults = compose([f"{group}={choice}", *needs], multirun=False)
+    assert faults == []
+    assert len(cells) == 1
+    assert cells[0].cell.choices[group] in (choice, {"on": "True", "off": "False"}.get(choice))
+
+
+def refused(*lines: str, multirun: bool = False) -> list[str]:
+    with pytest.raises(UserError) as caught:
+        compose_or_refuse(list(lines), multirun=multirun)
+    return str(caught.value).splitlines()
+
+
+@pytest.mark.parametrize(
+    ("line", "where", "remedy"),
+    [
+        ("sead=1", "sead=1", "seed"),
+        ("+sead=1", "+sead=1", "seed"),
+        ("++algo.rolouts=3", "algo.rolouts", "algo.rollouts"),
+        ("rollouts=3", "rollouts=3", "algo.rollouts"),
+        ("model=lab/lama", "model=lab/lama", "lab/llama"),
+        ("modle=lab/llama", "modle", "model"),
+        ("seed=abc", "seed='abc'", "valid integer"),
+        ("seed=-1", "seed=-1", "greater than or equal to 0"),
+        ("algo.learning_rate=0", "algo.learning_rate=0", "greater than 0"),
+        ("reward.gamma=2", "reward", "ground_truth"),
+        ("estimator.loss=dappo", "estimator.loss='dappo'", "'dapo'"),
+        ("algo.updates_per_rollout=1", "algo.updates_per_rollout", "clip=off_large_batch"),
+        ("algo.updates_per_rollout=3", "algo.updates_per_rollout", "2 or 4"),
+        ("compute.ranks=3", "algo.prompts_per_rollout", "15 or 18"),
+        ("data.count=8", "data: 8 rows", "algo.prompts_per_rollout=8"),
+        ("algo.max_completion_tokens=250", "algo.max_completion_tokens", "algo.max_completion_tokens=192"),
+        ("model.template=r1", "model.template", "chat, raw"),
+        ("model.path=null", "model", "model=path model.path=DIR"),
+        ("reward=incorrect", "data.labels", "data.labels=FILE.jsonl"),
+        ("eval.benchmarks.add.temperature=0", "eval.benchmarks.add.samples", "write 1"),
+        ("eval.benchmarks.add.ks=[8]", "eval.benchmarks.add.ks", "eval.benchmarks.add.samples=8"),
+        ("seed=0,1", "seed=0,1", "-m"),
+        ("~seed", "~seed", "seed=null"),
+        ("seed=[1,2", "seed=[1,2", "quotes"),
+        ("hydra.run.dir=x", "hydra.run.dir=x", "--help"),
+    ],
+)
+def test_a_mistake_is_one_line_with_its_remedy(line: str, where: str, remedy: str) -> None:
+    [message] = refused(line)
+    assert message.lstrip("+").startswith(where.lstrip("+"))
+    assert remedy in message
+
+
+def test_all_faults_come_at_once() -> None:
+    messages = refused("sead=1", "model=lab/lama", "algo.rollouts=0", "data.count=0")
+    assert len(messages) == 4
+
+
+def test_the_faults_of_every_cell_of_a_grid_come_at_once() -> None:
+    messages = refused("seed=0,-1,-2", multirun=True)
+    assert len(messages) == 2
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        "tracking.api_key=abc",
+        "+wandb.api_key=abc",
+        "hf_token=abc",
+        "tracking.entity=" + "0123456789abcdef" * 2 + "01234567",
+    ],
+)
+def test_a_secret_is_refused_and_not_repeated(line: str) -> None:
+    [message] = refused(line)
+    assert line.split("=")[1] not in message
+    assert "WANDB_API_KEY" in message
+
+
+def test_a_commit_is_no_secret() -> None:
+    commit = "0123456789abcdef0123456789abcdef01234567"
+    [composed] = compose_or_refuse(["model=qwen2.5_math_7b", f"model.revision={commit}"], multirun=False)
+    assert composed.cell.model.revision == commit
+
+
+def test_a_grid_is_the_product_of_its_sweeps() -> None:
+    cells = compose_or_refuse(["model=lab/qwen,lab/olmo", "seed=0,1,2"], multirun=True)
+    assert [(c.cell.model.name, c.cell.seed) for c in cells] == [
+        (model, seed) for model in ("lab/qwen", "lab/olmo") for seed in (0, 1, 2)
+    ]
+
+
+def test_a_tree_of_ones_own_adds_choices(tmp_path: Path) -> None:
+    (tmp_path / "reward").mkdir()
+    (tmp_path / "reward" / "mine.yaml").write_text("name: random\ngamma: 0.25\n")
+    [composed] = compose_or_refuse(["reward=mine"], multirun=False, config_dir=tmp_path)
+    assert composed.cell.reward.model_dump()["gamma"] == 0.25
+
+
+def test_eval_path_serves_the_only_benchmark(tmp_path: Path) -> None:
+    file = tmp_path / "mine.jsonl"
+    file.write_text('{"id": "a", "prompt": "What is 1+1?", "answer": "2"}\n')
+    lines = ["eval=math500", f"eval.path={file}", "eval.benchmarks.math500.max_completion_tokens=null"]
+    [composed] = compose_or_refuse(lines, multirun=False)
+    bench = composed.cell.eval.benchmarks["math500"]
+    assert (bench.kind, bench.path, bench.prompt_column) == ("file", str(file), "prompt")

@@ -1,0 +1,150 @@
+"""Cells run in processes of their own: what is done is not run again, a failure is one line, and nothing is left behind."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from rlvr_sweep.__main__ import main
+from rlvr_sweep.cell_dir import CellDir
+from tests.conftest import TINY
+
+
+def only_cell(runs: Path) -> CellDir:
+    [path] = [p for p in runs.iterdir() if "--" in p.name]
+    return CellDir(path)
+
+
+def test_a_cell_runs_to_its_end_and_is_not_run_twice(tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
+    runs = tmp_path / "runs"
+    assert main([*TINY, f"runs={runs}"]) == 0
+    directory = only_cell(runs)
+    status = directory.read_status()
+    assert (status["state"], status["step"]) == ("done", 8)
+    done = json.loads((directory.path / "DONE").read_text())
+    assert {"metrics.jsonl", "model/model.safetensors"} <= set(done)
+    assert "accuracy" in capfd.readouterr().out
+    before = (directory.path / "DONE").stat().st_mtime_ns
+    assert main([*TINY, f"runs={runs}"]) == 0
+    assert (directory.path / "DONE").stat().st_mtime_ns == before
+    assert "done already" in capfd.readouterr().out
+
+
+def test_a_fault_the_worker_finds_is_one_line_and_exit_2(tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
+    file = tmp_path / "rows.jsonl"
+    rows = [{"id": str(i), "prompt": f"What is {i}+1?", "answer": str(i + 1)} for i in range(16)]
+    rows[3]["answer"] = r"\frac{1}{"
+    file.write_text("".join(json.dumps(row) + "\n" for row in rows))
+    lines = [line for line in TINY if not line.startswith("data.")]
+    assert main([*lines, "data=jsonl", f"data.path={file}", f"runs={tmp_path / 'runs'}"]) == 2
+    out = capfd.readouterr().out
+    assert "1 of 16 gold answers cannot be parsed: 3: " in out
+    assert "Traceback" not in out
+    assert only_cell(tmp_path / "runs").read_status()["state"] == "failed"
+
+
+def test_a_cell_that_crashes_leaves_its_reason_and_its_log(
+    tmp_path: Path, capfd: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "sitecustomize.py").write_text("")
+    runs = tmp_path / "runs"
+    folder = runs / "blocked"
+    folder.mkdir(parents=True)
+    # A directory where the record wants a file: what an odd file system might do to a run.
+    from rlvr_sweep.config.compose import compose_or_refuse
+
+    directory = CellDir.create(compose_or_refuse([*TINY, f"runs={runs}"], multirun=False)[0])
+    (directory.path / "metrics.jsonl").mkdir()
+    assert main([*TINY, f"runs={runs}"]) == 1
+    status = directory.read_status()
+    assert status["state"] == "failed"
+    assert "IsADirectoryError" in status["reason"]
+    assert "Traceback" in (directory.path / "attempts" / "1" / "log.txt").read_text()
+    assert "log.txt" in capfd.readouterr().out
+
+
+def start(runs: Path) -> subprocess.Popen:
+    code = "import sys; from rlvr_sweep.__main__ import main; sys.exit(main(sys.argv[1:]))"
+    command = [sys.executable, "-c", f"import signal; signal.signal(2, signal.default_int_handler); {code}"]
+    return subprocess.Popen([*command, *TINY, "algo.rollouts=40", f"runs={runs}"], start_new_session=True)
+
+
+def wait_for(condition: Callable[[], object], seconds: float = 120) -> None:
+    end = time.monotonic() + seconds
+    while not condition():
+        assert time.monotonic() < end, "waited in vain"
+        time.sleep(0.05)
+
+
+def steps(runs: Path) -> int:
+    return sum(len(p.read_text().splitlines()) for p in runs.glob("*/metrics.jsonl"))
+
+
+def workers_of(runs: Path) -> list[str]:
+    """Command lines of live processes that mention this runs folder."""
+    found = []
+    for entry in Path("/proc").iterdir():
+        if entry.name.isdigit() and int(entry.name) != os.getpid():
+            try:
+                command = (entry / "cmdline").read_bytes().replace(b"\0", b" ").decode()
+            except OSError:
+                continue  # it has ended
+            if str(runs) in command:
+                found.append(command)
+    return found
+
+
+def test_ctrl_c_writes_a_checkpoint_and_the_next_start_goes_on(tmp_path: Path) -> None:
+    runs = tmp_path / "runs"
+    process = start(runs)
+    wait_for(lambda: steps(runs) >= 3)
+    process.send_signal(signal.SIGINT)
+    assert process.wait(60) == 75
+    directory = only_cell(runs)
+    assert directory.read_status()["state"] == "preempted"
+    assert list((directory.path / "checkpoints").glob("*/COMPLETE"))
+    assert workers_of(runs) == []
+
+
+def test_ctrl_c_twice_kills(tmp_path: Path) -> None:
+    runs = tmp_path / "runs"
+    process = start(runs)
+    wait_for(lambda: steps(runs) >= 1)
+    worker = only_cell(runs).read_status()["pid"]
+    os.kill(worker, signal.SIGSTOP)  # a worker that does not answer
+    process.send_signal(signal.SIGINT)
+    time.sleep(1)
+    assert process.poll() is None
+    process.send_signal(signal.SIGINT)
+    assert process.wait(30) == 75
+    assert only_cell(runs).read_status()["state"] == "preempted"
+    assert workers_of(runs) == []
+
+
+def test_a_cell_that_is_being_run_is_not_run_twice(make_cell: Callable[..., CellDir]) -> None:
+    directory = make_cell()
+    entered, leave = threading.Event(), threading.Event()
+
+    def hold() -> None:
+        with directory.lock():
+            entered.set()
+            leave.wait(30)
+
+    holder = threading.Thread(target=hold)
+    holder.start()
+    entered.wait(10)
+    command = [sys.executable, "-m", "rlvr_sweep.train.worker", str(directory.path)]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    leave.set()
+    holder.join()
+    assert done.returncode == 2
+    assert "is being run by process" in done.stderr
+    assert directory.read_status()["state"] == "pending"
