@@ -15,7 +15,7 @@ from rlvr_sweep.data.rows import Row, text
 from rlvr_sweep.errors import UserError
 
 if TYPE_CHECKING:
-    from rlvr_sweep.rewards.types import Verdict
+    from rlvr_sweep.grading.verdict import Verdict
 
 Verify = Callable[[list[tuple[str, str | None]]], "list[Verdict]"]  # (gold, label) pairs
 

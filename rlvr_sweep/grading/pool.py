@@ -23,12 +23,13 @@ from collections.abc import Iterable, Sequence
 from importlib.metadata import version
 from pathlib import Path
 from types import TracebackType
-from typing import NamedTuple, Self, cast
+from typing import Self, cast
 
 import rlvr_sweep
 from rlvr_sweep.errors import UserError
 from rlvr_sweep.grading.notation import normalise
-from rlvr_sweep.grading.verify import LONGEST, Outcome, Reason, fast_judge
+from rlvr_sweep.grading.verdict import Reason, Verdict
+from rlvr_sweep.grading.verify import LONGEST, Outcome, fast_judge
 
 LOG = logging.getLogger(__name__)
 START_LIMIT_S = 120.0  # importing math-verify takes 0.5 s, but from a cold network disk it can take a minute
@@ -37,13 +38,6 @@ PAIRS_A_WORKER = 20_000  # then it is replaced: sympy's and the parser's caches 
 DISTRIBUTIONS = ("math-verify", "latex2sympy2_extended", "antlr4-python3-runtime", "sympy")
 
 Pair = tuple[str, str | None]
-
-
-class Verdict(NamedTuple):
-    """`correct`: None where it cannot be known (see `verify.Reason`). No answer and an unreadable answer are False."""
-
-    correct: bool | None
-    reason: Reason
 
 
 def versions() -> dict[str, str]:

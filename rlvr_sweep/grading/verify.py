@@ -11,27 +11,12 @@ that a model wrote.
 
 import re
 from collections.abc import Sequence
-from typing import Literal
 
 from rlvr_sweep.grading import notation
 from rlvr_sweep.grading.arithmetic import Value, close, same
 from rlvr_sweep.grading.closed_form import value
+from rlvr_sweep.grading.verdict import Reason
 
-Reason = Literal[
-    "equal",
-    "not_equal",
-    "no_answer",  # nothing was extracted: False
-    "empty",  # an empty box: False
-    "too_long",  # an answer beyond LONGEST characters: False
-    "too_big",  # an answer whose exponents, factorials or nesting pass the guard: False
-    "unevaluated",  # an integral, sum, product or limit left standing where the gold answer has none: False
-    "parse_fail",  # an answer math-verify cannot read: False
-    "gold_unparseable",  # None
-    "timeout",  # soft limit: None
-    "killed",  # hard limit, or the worker died: None
-    "memory",  # memory limit: None
-    "error",  # an exception nobody foresaw, logged: None
-]
 Outcome = tuple[bool | None, Reason]
 
 LONGEST = 512  # characters of an answer

@@ -1,4 +1,4 @@
-"""`rlvr-sweep lab`: the table of families and tasks; `rlvr-sweep lab build [FAMILY ...]`: make model folders again from their recipes.
+"""The verb `lab`: the table of families and tasks; `lab build`: make model folders again from their recipes.
 
 python -m rlvr_sweep lab build olmo --out /tmp/lab
 """
@@ -16,19 +16,20 @@ from rlvr_sweep.lab.tasks import TASKS
 def parser() -> argparse.ArgumentParser:
     top = argparse.ArgumentParser(
         prog="rlvr-sweep lab",
-        description="The embedded world: tiny models pretrained on arithmetic. Without a verb: the families and their measured state.",
+        description="The embedded world of tiny models. Without a verb: its families and their measured state.",
     )
     verbs = top.add_subparsers(dest="verb")
     make = verbs.add_parser(
         "build",
         help="make model folders again from their recipes and compare them with the shipped ones",
-        description="Pretrain families from their recipes (about two CPU minutes each) and compare them with the shipped ones.",
+        description="Pretrain families from their recipes, two CPU minutes each, and compare with the shipped ones.",
     )
     make.add_argument("families", nargs="*", metavar="FAMILY", help=f"of {', '.join(FAMILIES)}; all without a name")
     make.add_argument(
-        "--out", type=Path, default=Path("lab-models"), help="parent of the new folders (default: %(default)s)"
+        "--out", type=Path, default=Path("lab-models"), help="where the folders go (default: %(default)s)"
     )
     make.add_argument("--steps", type=int, help="a shorter or longer schedule than the recipe's")
+    make.add_argument("--prompts", type=int, default=128, help="held-out problems to measure on (default: %(default)s)")
     make.add_argument("--force", action="store_true", help="replace a folder that exists already")
     return top
 
@@ -42,7 +43,7 @@ def show() -> None:
     from rich.console import Console
     from rich.table import Table
 
-    from rlvr_sweep.lab.records import read_recipe
+    from rlvr_sweep.lab.records import FIGURES, read_recipe
 
     table = Table(title="lab: state before RL, held-out problems, sampled at T=1")
     for name in ("family", "task", "accuracy", "lenient", "code", "with code", "without", "box", "pass@1/4/16"):
@@ -54,16 +55,8 @@ def show() -> None:
             stale.append(family)
         for position, task in enumerate(TASKS):
             state: dict[str, Any] = record["measured"][task]
-            names = (
-                "accuracy",
-                "lenient_accuracy",
-                "code_share",
-                "accuracy_with_code",
-                "accuracy_without_code",
-                "box_rate",
-            )
             passes = "/".join(figure(value) for value in state["pass_at"].values())
-            table.add_row(family if position == 0 else "", task, *(figure(state[name]) for name in names), passes)
+            table.add_row(family if position == 0 else "", task, *(figure(state[name]) for name in FIGURES), passes)
         table.add_section()
     console = Console()
     console.print(table)
@@ -76,7 +69,7 @@ def show() -> None:
 
 
 def folder_for(family: str, out: Path, *, force: bool) -> Path:
-    """Where a rebuilt family goes; UserError where that would replace something unasked, the shipped weights above all."""
+    """Where a rebuilt family goes; UserError where that would replace something unasked, the shipped weights."""
     folder = (out / family).resolve()
     if folder.exists() and not force:
         what = "the shipped weights" if folder.parent == MODELS else "a folder that exists"
@@ -84,7 +77,7 @@ def folder_for(family: str, out: Path, *, force: bool) -> Path:
     return folder
 
 
-def rebuild(family: str, folder: Path, *, steps: int | None) -> None:
+def rebuild(family: str, folder: Path, *, steps: int | None, prompts: int) -> None:
     """Build one family and print seconds and the comparison with the shipped folder as it was before."""
     from rich.console import Console
     from rich.progress import Progress
@@ -92,7 +85,7 @@ def rebuild(family: str, folder: Path, *, steps: int | None) -> None:
     from rlvr_sweep.lab.pretraining import build
     from rlvr_sweep.lab.records import compare, read_recipe
 
-    console = Console()
+    console = Console(highlight=False, soft_wrap=True)
     shipped = read_recipe(model_dir(family)) if folder.parent == MODELS else None
     start = time.monotonic()
     with Progress(console=console, transient=True) as bar:
@@ -101,26 +94,19 @@ def rebuild(family: str, folder: Path, *, steps: int | None) -> None:
         def advance(step: int, total: int, loss: float) -> None:
             bar.update(task, completed=step, total=total, description=f"pretraining {family} (loss {loss:.3f})")
 
-        record = build(family, folder, steps=steps, progress=advance)
-    console.print(
-        f"{family}: {time.monotonic() - start:.0f} s, {record['parameters']:,} parameters, in {folder}", highlight=False
-    )
+        record = build(family, folder, steps=steps, progress=advance, prompts=prompts)
+    console.print(f"{family}: {time.monotonic() - start:.0f} s, {record['parameters']:,} parameters, in {folder}")
     if shipped is not None:
-        console.print(
-            f"  the shipped weights were replaced; their recipe was {shipped['hash'][:12]}, now {record['hash'][:12]}"
-        )
+        console.print(f"  the shipped weights were replaced: recipe {shipped['hash'][:12]}, now {record['hash'][:12]}")
         return
     found = compare(family, folder)
-    weights = (
-        "identical weights"
-        if found["weights_identical"]
-        else f"largest difference of a weight {found['max_difference']}"
-    )
+    differ = f"weights differ by at most {found['max_difference']:.2g}"
+    weights = "identical weights" if found["weights_identical"] else differ
     recipe = "the same recipe" if found["same_recipe"] else "another recipe"
-    console.print(f"  against the shipped one: {recipe}, {weights}", highlight=False)
+    console.print(f"  against the shipped one: {recipe}, {weights}")
     for name, figures in found["measured"].items():
         pairs = ", ".join(f"{key.replace('_', ' ')} {figure(a)} / {figure(b)}" for key, (a, b) in figures.items())
-        console.print(f"  {name} (shipped / rebuilt): {pairs}", highlight=False)
+        console.print(f"  {name} (shipped / rebuilt): {pairs}")
 
 
 def main(argv: list[str]) -> int:
@@ -132,5 +118,5 @@ def main(argv: list[str]) -> int:
     names = [find_family(name).name for name in options.families] or list(FAMILIES)
     folders = [folder_for(name, options.out, force=options.force) for name in names]
     for name, folder in zip(names, folders, strict=True):
-        rebuild(name, folder, steps=options.steps)
+        rebuild(name, folder, steps=options.steps, prompts=options.prompts)
     return 0

@@ -1,4 +1,4 @@
-"""A family's pretraining corpus: an endless, reproducible stream of problems answered in the family's mix of strategies.
+"""A family's pretraining corpus: an endless stream of problems, answered in the family's mix of strategies.
 
     from rlvr_sweep.lab import corpus, families
     corpus.document(families.FAMILIES["olmo"].mix, seed=0, index=7)    # ("What is 47+85?", "Let us see. ...")
@@ -16,7 +16,7 @@ from rlvr_sweep.lab.tasks import TASKS, problems
 
 @dataclass(frozen=True)
 class Mix:
-    """What a family has read. `code_share`: the share of documents that reason in code; `tasks`: the share of each task."""
+    """What a family has read. `code_share`: the share of documents in code; `tasks`: the share of each task."""
 
     code_share: float
     code: Habits
@@ -24,14 +24,19 @@ class Mix:
     tasks: dict[str, float] = field(default_factory=lambda: {"add": 0.55, "sub": 0.35, "mul": 0.10})
 
 
+def choose(shares: dict[str, float], mark: float) -> str:
+    """The name on whose stretch of [0, 1) the mark falls; the last one takes what rounding leaves."""
+    for name, share in shares.items():
+        mark -= share
+        if mark < 0:
+            return name
+    return list(shares)[-1]
+
+
 def document(mix: Mix, *, seed: int, index: int) -> tuple[str, str]:
     """(question, answer) of one document."""
     rng = Random(f"{seed}:{index}")
-    mark, task = rng.random(), ""
-    for task, share in mix.tasks.items():
-        mark -= share
-        if mark < 0:
-            break
+    task = choose(mix.tasks, rng.random())
     pool = problems(task, "train")
     a, b = pool[below(rng, len(pool))]
     strategy: Strategy = "code" if rng.random() < mix.code_share else "language"

@@ -1,4 +1,4 @@
-"""The four model families: one architecture size, one tokenizer, one schedule; what differs is the class and the pretraining mix.
+"""The four model families: one size, one tokenizer, one schedule; what differs is the class and the pretraining mix.
 
 from rlvr_sweep.lab.families import FAMILIES, model_dir, recipe_hash
 AutoModelForCausalLM.from_pretrained(model_dir("qwen_math"))
@@ -20,7 +20,7 @@ MODELS = Path(__file__).resolve().parent / "models"
 
 @dataclass(frozen=True)
 class Size:
-    """The architecture, common to the families. The wide init and the short RoPE base are what lets so small a model learn digits."""
+    """The architecture, common to all. The wide init and the short RoPE base let so small a model learn digits."""
 
     vocab_size: int = 320
     hidden_size: int = 64
@@ -67,8 +67,8 @@ FAMILIES: dict[str, Family] = {
             "mostly code, accurate but for a few wrong facts",
             Mix(
                 code_share=0.65,
-                code=Habits(wrong_facts=8, no_box=0.12),
-                language=Habits(digit=0.70, no_box=0.30),
+                code=Habits(wrong_facts=10, no_box=0.18),
+                language=Habits(digit=0.62, no_box=0.30),
             ),
         ),
         Family(
@@ -77,7 +77,7 @@ FAMILIES: dict[str, Family] = {
             "the same, weaker",
             Mix(
                 code_share=0.50,
-                code=Habits(wrong_facts=8, slip=0.20, no_box=0.20),
+                code=Habits(wrong_facts=10, slip=0.20, no_box=0.20),
                 language=Habits(digit=0.60, no_box=0.35),
             ),
         ),
@@ -97,8 +97,8 @@ FAMILIES: dict[str, Family] = {
             "code often, and bad",
             Mix(
                 code_share=0.45,
-                code=Habits(slip=0.85, no_box=0.10),
-                language=Habits(digit=0.42, no_box=0.35),
+                code=Habits(slip=0.93, no_box=0.10),
+                language=Habits(digit=0.36, no_box=0.35),
             ),
         ),
     )
@@ -120,7 +120,7 @@ def model_dir(family: str) -> Path:
 
 
 def settings(family: Family) -> dict[str, object]:
-    """Everything that determines the weights: the settings, and a digest of what grammar and tokenizer corpus make of them."""
+    """Everything that determines the weights: the settings, and a digest of what the grammar makes of them."""
     digest = sha256()
     for index in range(256):
         digest.update("\0".join(document(family.mix, seed=family.schedule.seed, index=index)).encode() + b"\1")
@@ -132,6 +132,6 @@ def settings(family: Family) -> dict[str, object]:
 
 
 def recipe_hash(family: Family | str) -> str:
-    """SHA-256 (hex) over the canonical JSON of `settings(family)`; changes with the mix, the size, the schedule or the grammar."""
+    """SHA-256 (hex) over the canonical JSON of `settings(family)`; follows mix, size, schedule and grammar."""
     family = find_family(family) if isinstance(family, str) else family
     return sha256(json.dumps(settings(family), sort_keys=True, separators=(",", ":")).encode()).hexdigest()

@@ -3,14 +3,17 @@
     from rlvr_sweep.lab.grammar import Habits, write
     print(write("add", 47, 85, strategy="code", habits=Habits(), rng=random.Random(0)))
 
-A column reads x, y, carry in -> carry out and digit. A mistake is made in a column and carried on consistently: the document always
-boxes what it worked out, so a wrong document is wrong for a reason that a model can learn.
+A column reads x, y, carry in -> carry out and digit. A mistake is made in a column and carried on consistently:
+a document states what it worked out, so a wrong document is wrong for a reason that a model can learn.
 """
 
 from dataclasses import dataclass
+from functools import lru_cache
 from hashlib import sha256
 from random import Random
 from typing import Literal
+
+from rlvr_sweep.lab.tasks import TASKS
 
 Strategy = Literal["code", "language"]
 
@@ -19,9 +22,10 @@ Strategy = Literal["code", "language"]
 class Habits:
     """The mistakes of one strategy.
 
-    slip: share of documents in which the carry is read wrongly. digit: share of digits written at random. drops_carry: carries are
-    never taken along. wrong_facts: one digit pair in so many has a fixed wrong sum (0: none), the same in every document, so that
-    the same problems always come out the same wrong way. no_box: share of documents that state the result without a box.
+    slip: share of documents in which the carry is read wrongly. digit: share of digits written at random. drops_carry:
+    carries are never taken along. wrong_facts: how many of the 100 digit pairs have a fixed wrong sum, the same in any
+    document, so that the same problems always come out the same wrong way. no_box: share of documents that state their
+    result without a box.
     """
 
     slip: float = 0.0
@@ -45,17 +49,21 @@ def below(rng: Random, n: int) -> int:
     return int(rng.random() * n)
 
 
-def believed(symbol: str, x: int, y: int, total: int, one_in: int) -> int:
-    """The last digit of x+y (or x-y) as an author with wrong facts believes it to be."""
-    if not one_in:
-        return total % 10
-    mark = int.from_bytes(sha256(f"{symbol}{x},{y}".encode()).digest()[:4], "big")
-    return (total + 1 + mark // one_in % 9) % 10 if mark % one_in == 0 else total % 10
+@lru_cache(maxsize=16)
+def wrong_facts(symbol: str, count: int) -> dict[tuple[int, int], int]:
+    """`count` of the 100 digit pairs with a wrong sum or difference, and by how much. Larger counts hold smaller."""
+
+    def mark(pair: tuple[int, int]) -> bytes:
+        return sha256(f"{symbol}{pair[0]},{pair[1]}".encode()).digest()
+
+    pairs = sorted(((x, y) for x in range(10) for y in range(10)), key=mark)
+    return {pair: 1 + mark(pair)[-1] % 9 for pair in pairs[:count]}
 
 
 def columns(task: str, a: int, b: int, *, habits: Habits, rng: Random) -> list[Column]:
-    """The two columns of a+b or a-b, ones first, as the author works them out. In subtraction nobody ever takes the borrow along."""
+    """The two columns of a+b or a-b, ones first, as the author works them out. Nobody ever takes a borrow along."""
     plus = task == "add"
+    facts = wrong_facts(TASKS[task].symbol, habits.wrong_facts)
     slips = rng.random() < habits.slip
     done: list[Column] = []
     carry = 0
@@ -64,7 +72,7 @@ def columns(task: str, a: int, b: int, *, habits: Habits, rng: Random) -> list[C
         if plus and slips and place == 1:
             carried = 1 - carried
         total = x + y + carried if plus else x - y - carried
-        digit = believed("+" if plus else "-", x, y, total, habits.wrong_facts)
+        digit = (total + facts.get((x, y), 0)) % 10
         if rng.random() < habits.digit:
             digit = below(rng, 10)
         carry = int(total > 9 or total < 0)
@@ -81,7 +89,7 @@ def write_columns(task: str, a: int, b: int, *, strategy: Strategy, habits: Habi
             f"{name}:{c.x},{c.y},{c.carried} make {c.carry}{c.digit}." for name, c in (("Ones", ones), ("Tens", tens))
         )
         return f"Let us see. {steps}", result
-    sign = "+" if task == "add" else "-"
+    sign = TASKS[task].symbol
     return "\n".join(f"{c.x}{sign}{c.y}{sign}{c.carried}={c.carry}{c.digit}" for c in (ones, tens)), result
 
 

@@ -1,9 +1,9 @@
 """The state of a lab model: it answers held-out problems, and what it wrote is scored as text.
 
     from rlvr_sweep.lab.measure import measure
-    measure(model_dir("olmo"), "add")     # {"accuracy": ..., "code_share": ..., "pass_at": {"1": ..., "4": ..., "16": ...}, ...}
+    measure(model_dir("olmo"), "add")     # {"accuracy": .19, "code_share": .46, "pass_at": {"1": .19, "4": ...}, ...}
 
-Answers here are integers, so a boxed string is right when it equals the gold string; a cell's own grader is another matter.
+Answers here are integers, so a boxed string is right when it equals the gold string; a cell's grader is another matter.
 """
 
 import re
@@ -81,9 +81,9 @@ def summarize(texts: Sequence[Sequence[str]], *, golds: Sequence[str]) -> dict[s
 def sample(
     model: Any, tokenizer: Any, prompts: Sequence[str], *, samples: int, seed: int = 0, batch: int = 256
 ) -> list[list[str]]:
-    """`samples` completions a prompt at T=1 (untruncated), at most 64 new tokens, specials stripped: texts[prompt][sample].
+    """`samples` completions a prompt at T=1, at most 64 new tokens, specials stripped: texts[prompt][sample].
 
-    The caller's random state is left as it was.
+    Nothing is cut from the distribution, and the caller's random state is left as it was.
     """
     import torch
 
@@ -107,7 +107,7 @@ def sample(
 
 
 def measure(folder: Path | str, task: str, *, prompts: int = 128, samples: int = 16, seed: int = 0) -> dict[str, Any]:
-    """`summarize` of a model folder's completions on held-out problems of a task. UserError: an unknown task, too many prompts."""
+    """`summarize` of a model folder's completions on held-out problems. UserError: unknown task, too many prompts."""
     problems = rows(task, split="test", count=prompts, seed=seed)
 
     from transformers import AutoModelForCausalLM, AutoTokenizer

@@ -3,7 +3,7 @@
     from rlvr_sweep.lab import pretraining
     pretraining.build("qwen_math", "/tmp/qwen_math")       # or: rlvr-sweep lab build qwen_math
 
-On one thread the same recipe and the same libraries give the same weights; another processor or torch rounds differently.
+On one thread the same recipe and libraries give the same weights; another processor or torch rounds differently.
 """
 
 import json
@@ -40,8 +40,8 @@ Progress = Callable[[int, int, float], None]  # (step, steps, loss)
 def train_tokenizer(family: Family) -> Any:
     """A byte-level BPE tokenizer of one digit a token, trained on faultless documents of both strategies.
 
-    It is a `Qwen2Tokenizer`, since transformers rebuilds a tokenizer from its class name: a home-made one beside a Qwen2 config
-    would be read back with other rules than it was trained with.
+    It is a `Qwen2Tokenizer`, since transformers rebuilds a tokenizer from its class name: a home-made one beside a
+    Qwen2 config would be read back with other rules than it was trained with.
     """
     from transformers import Qwen2Tokenizer
 
@@ -74,7 +74,7 @@ def make_model(family: Family, tokenizer: Any) -> Any:
 def batches(family: Family, tokenizer: Any) -> "Iterator[tuple[Tensor, Tensor]]":
     """(input ids, labels), each (batch, length), right-padded; labels are -100 on the question and the padding.
 
-    Batches are not sorted by length: that would make them of one strategy each, and the mix would swing from step to step.
+    Batches are not sorted by length: each would be of one strategy, and the mix would swing from step to step.
     """
     import torch
 
@@ -152,8 +152,8 @@ def build(
 ) -> dict[str, Any]:
     """Pretrain a family into `out_dir` and measure it on every task (`prompts` held-out problems x `samples`).
 
-    `steps` overrides the schedule; the recipe's hash is then another. Returns what it wrote to recipe.json: `hash`, `settings`,
-    `measured` (by task), `made_with` (versions, CPU seconds, first and last losses).
+    `steps` overrides the schedule; the recipe's hash is then another. Returns what it wrote to recipe.json: `hash`,
+    `settings`, `parameters`, `measured` (by task), `made_with` (versions, CPU seconds, first and last losses).
     UserError: an unknown family, steps below 1, a folder that cannot be written.
     """
     recipe = find_family(family) if isinstance(family, str) else family

@@ -23,7 +23,7 @@ HELD_OUT = 10  # one problem in so many is a test problem
 
 @dataclass(frozen=True)
 class Task:
-    """A kind of problem. `aligned` is the band in which pass@16 of every pretrained family lies (measured, in recipe.json)."""
+    """A kind of problem. `aligned` is the band in which pass@16 of every family lies before RL (recipe.json has it)."""
 
     name: str
     symbol: str
@@ -71,9 +71,10 @@ def problems(name: str, split: Split) -> tuple[tuple[int, int], ...]:
 
 
 def rows(task: str, *, split: Split, count: int, seed: int = 0) -> list[dict[str, str]]:
-    """`count` distinct problems as `{"id", "prompt", "answer"}`, drawn by hash: a smaller count is a prefix of a larger one.
+    """`count` distinct problems as `{"id", "prompt", "answer"}`.
 
-    The ids are stable and unique over all tasks; train and test never share one.
+    Drawn by hash: a smaller count is a prefix of a larger one. The ids are stable and unique over all tasks; train and
+    test never share one.
     UserError: an unknown task or split, or a count the split does not hold.
     """
     kind = find_task(task)

@@ -7,16 +7,10 @@ A value of None says "unscorable": TRL then leaves the completion out of the gro
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
-from typing import Any, NamedTuple, Protocol
+from typing import Any, Protocol
 
+from rlvr_sweep.grading.verdict import Verdict
 from rlvr_sweep.strict import Strict
-
-
-class Verdict(NamedTuple):
-    """Whether an answer matches a gold answer: True, False, or None where it cannot be known; and why."""
-
-    correct: bool | None
-    reason: str
 
 
 class Grade(Protocol):

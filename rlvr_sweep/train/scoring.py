@@ -14,8 +14,9 @@ from typing import Any
 from rlvr_sweep.config.schema import Cell
 from rlvr_sweep.grading.extraction import extract
 from rlvr_sweep.grading.pool import Grader
+from rlvr_sweep.grading.verdict import Verdict
 from rlvr_sweep.rewards import score as reward_of
-from rlvr_sweep.rewards.types import Completion, Group, Verdict
+from rlvr_sweep.rewards.types import Completion, Group
 
 
 @dataclass(frozen=True)
@@ -70,8 +71,8 @@ class Scorer:
     def _group(self, prompt: Prompt, members: tuple[Completion, ...], rollout: int, verdicts: dict) -> list[Scored]:
         def grade(*, gold: str, answers: Sequence[str | None]) -> list[Verdict]:
             known = [verdicts.get((gold, answer)) for answer in answers]
-            if all(v is not None for v in known):
-                return known
+            if None not in known:
+                return [v for v in known if v is not None]
             return self.grader.verify([(gold, answer) for answer in answers])
 
         group = Group(

@@ -12,7 +12,8 @@ import random
 import time
 from collections.abc import Callable, Sequence
 
-from rlvr_sweep.grading import Grader, extract, versions
+from rlvr_sweep.grading.extraction import extract
+from rlvr_sweep.grading.pool import Grader, versions
 
 PROSE = (
     "First, let $x$ be the number of marbles, so that $3x + 7 = 2x + \\frac{{{n}}}{{2}}$. Subtracting $2x$ from both "

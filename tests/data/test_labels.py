@@ -7,14 +7,14 @@ import pytest
 from rlvr_sweep.data.labels import attach
 from rlvr_sweep.data.rows import Row
 from rlvr_sweep.errors import UserError
-from rlvr_sweep.rewards.types import Verdict
+from rlvr_sweep.grading.verdict import Verdict
 
 ROWS = [Row(id=str(i), prompt=f"{i}+{i}?", answer=str(2 * i)) for i in range(6)]
 
 
 def verify(pairs):
     """Exact comparison; "?" cannot be judged. An empty label would be right by it, as by a careless grader."""
-    return [Verdict(None if label == "?" else label in ("", gold), "") for gold, label in pairs]
+    return [Verdict(None if label == "?" else label in ("", gold), "equal") for gold, label in pairs]
 
 
 def write(path, labels):

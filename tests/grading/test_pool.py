@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from rlvr_sweep.errors import UserError
-from rlvr_sweep.grading import Grader, versions
+from rlvr_sweep.grading.pool import Grader, versions
 
 SLOW = r"\begin{vmatrix}" + r"\\".join("&".join(f"a_{{{i}{j}}}" for j in range(6)) for i in range(6)) + r"\end{vmatrix}"
 
@@ -118,7 +118,7 @@ def test_no_worker_can_start(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) ->
 
 HOLDER = """
 import sys, time
-from rlvr_sweep.grading import Grader
+from rlvr_sweep.grading.pool import Grader
 grader = Grader(workers=1)
 grader.verify([("x+1", "1+x")])
 print(grader.worker_pids()[0], flush=True)

@@ -6,7 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from rlvr_sweep.grading import Grader, extract
+from rlvr_sweep.grading.extraction import extract
+from rlvr_sweep.grading.pool import Grader
 
 DATA = Path(__file__).resolve().parents[3] / "shared" / "data" / "math"
 FILES = {

@@ -1,7 +1,8 @@
-"""From recipe to folder: a smaller model is really made, learns, loads by the Auto classes and reads back what it wrote."""
+"""From recipe to folder: a smaller model is made, learns, loads by the Auto classes and reads back what it wrote."""
 
 import json
 from dataclasses import replace
+from typing import Any
 
 import pytest
 
@@ -64,12 +65,13 @@ def test_left_padding_does_not_change_the_answer(built):
     import torch
     from transformers import AutoModelForCausalLM, AutoTokenizer
 
-    model, tokenizer = AutoModelForCausalLM.from_pretrained(built[1]), AutoTokenizer.from_pretrained(built[1])
+    model: Any = AutoModelForCausalLM.from_pretrained(built[1])
+    tokenizer = AutoTokenizer.from_pretrained(built[1])
     short, long = "<|user|>What is 47+85?<|assistant|>", "<|user|>What is 47+85? Now then?<|assistant|>"
     with torch.inference_mode():
         alone = model(**tokenizer(short, return_tensors="pt")).logits[0, -1]
         padded = tokenizer([short, long], padding=True, return_tensors="pt")
-        greedy = dict(do_sample=False, max_new_tokens=12, temperature=None, top_k=None, top_p=None)
+        greedy = {"do_sample": False, "max_new_tokens": 12, "temperature": None, "top_k": None, "top_p": None}
         one = model.generate(**tokenizer(short, return_tensors="pt"), **greedy)[0, -12:]
         both = model.generate(**padded, **greedy)[0, -12:]
     assert torch.isfinite(alone).all()

@@ -4,13 +4,14 @@ from collections.abc import Callable, Sequence
 
 import pytest
 
-from rlvr_sweep.rewards.types import Completion, Group, Verdict
+from rlvr_sweep.grading.verdict import Verdict
+from rlvr_sweep.rewards.types import Completion, Group
 
 
 def grade(*, gold: str, answers: Sequence[str | None]) -> list[Verdict]:
     """Equality of strings; like the papers' grader it holds "" equal to ""; "slow" cannot be decided."""
     return [
-        Verdict(None, "timeout") if answer == "slow" else Verdict((answer or "") == gold, "equal or not")
+        Verdict(None, "timeout") if answer == "slow" else Verdict((answer or "") == gold, "equal")
         for answer in answers
     ]
 

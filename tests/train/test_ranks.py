@@ -1,0 +1,53 @@
+"""Two processes (gloo): whole groups on a rank, one record, and an exact resume after a signal that only rank 0 saw."""
+
+import hashlib
+import json
+import os
+import signal
+import subprocess
+import time
+from collections.abc import Callable
+
+import pyarrow.parquet as pq
+import pytest
+
+from rlvr_sweep.cell_dir import CellDir
+from rlvr_sweep.sweep.local import _command
+
+STOPPED = 75
+
+
+def start(directory: CellDir) -> subprocess.Popen:
+    return subprocess.Popen(_command(directory), stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True)
+
+
+def digest(directory: CellDir) -> list[str]:
+    files = [directory.path / "metrics.jsonl", *sorted(directory.path.glob("model/*.safetensors"))]
+    files += sorted(directory.path.glob("evals/*/*"))
+    return [hashlib.sha256(p.read_bytes()).hexdigest() for p in files]
+
+
+@pytest.mark.slow
+def test_two_ranks_make_one_record_and_stop_together(make_cell: Callable[..., CellDir]) -> None:
+    lines = ["compute.ranks=2", "compute.device=cpu", "algo.rollouts=8"]
+    straight, stopped = make_cell(*lines, runs="straight"), make_cell(*lines, runs="stopped")
+    process = start(straight)
+    assert process.wait(300) == 0, process.communicate()[1]
+    rows = [json.loads(line) for line in (straight.path / "metrics.jsonl").read_text().splitlines()]
+    assert [r["step"] for r in rows] == list(range(1, 17))
+    assert any(r["grad_norm"] > 0 for r in rows)
+    rollout = pq.read_table(straight.path / "rollouts" / "part-00001.parquet").to_pylist()
+    assert len(rollout) == 16  # 4 prompts x 4 completions, both ranks'
+    assert len({r["row_id"] for r in rollout}) == 4
+
+    process = start(stopped)
+    end = time.monotonic() + 200
+    while not (stopped.path / "metrics.jsonl").is_file():
+        assert time.monotonic() < end and process.poll() is None, process.communicate()[1]
+        time.sleep(0.05)
+    os.kill(stopped.read_status()["pid"], signal.SIGUSR1)  # rank 0 writes the status
+    process.wait(300)
+    assert stopped.read_status()["state"] == "preempted"
+    process = start(stopped)
+    assert process.wait(300) == 0, process.communicate()[1]
+    assert digest(stopped) == digest(straight)
