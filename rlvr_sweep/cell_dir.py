@@ -128,9 +128,8 @@ class CellDir:
                 fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
             except BlockingIOError:
                 file.seek(0)
-                raise UserError(
-                    f"{self.path}: is being run by {file.read().strip() or 'another process'}; wait for it, or stop it first"
-                ) from None
+                holder = file.read().strip() or "another process"
+                raise UserError(f"{self.path}: is being run by {holder}; wait for it, or stop it first") from None
             file.truncate(0)
             file.write(f"process {os.getpid()} on {socket.gethostname()}\n")
             file.flush()

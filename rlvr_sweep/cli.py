@@ -47,7 +47,8 @@ def _epilog() -> str:
         "examples:",
         "  python -m rlvr_sweep model=lab/llama reward=python seed=1",
         "  python -m rlvr_sweep -m model=lab/qwen_math,lab/olmo reward=ground_truth,python seed=0,1,2",
-        "  python -m rlvr_sweep model=path model.path=DIR data=jsonl data.path=train.jsonl eval=math500 eval.path=test.jsonl",
+        "  python -m rlvr_sweep model=path model.path=DIR data=jsonl data.path=train.jsonl"
+        " eval=math500 eval.path=test.jsonl",
     ]
     return "\n".join(lines)
 

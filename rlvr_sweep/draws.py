@@ -1,4 +1,4 @@
-"""Random draws that come from a hash of what they are for, not from a stream: the same after a resume, an eval, on any rank.
+"""Random draws from a hash of what they are for, not from a stream: the same after a resume, an eval, on any rank.
 
 draw(seed, "reward", row_id, rollout, slot)      # an int of 63 bits
 uniform(seed, "reward", row_id, rollout, slot)   # a float in [0, 1)

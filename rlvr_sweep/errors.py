@@ -1,4 +1,4 @@
-"""The one exception a user sees: what is wrong, where, and what to write instead; one line, no traceback, exit code 2."""
+"""The one exception a user sees: what is wrong, where, what to write instead; one line, no traceback, exit code 2."""
 
 
 class UserError(Exception):

@@ -1,4 +1,4 @@
-"""The base of every configuration model: frozen, no unknown keys, and each field says whether it is part of a cell's identity.
+"""The base of every configuration model: frozen, no unknown keys, each field says whether it is in a cell's identity.
 
 class Algo(Strict):
     learning_rate: float = Field(gt=0)

@@ -9,7 +9,10 @@ import pytest
 from rlvr_sweep import __version__, cli
 from rlvr_sweep.__main__ import main
 
-HEAVY = "{'torch', 'trl', 'transformers', 'accelerate', 'datasets', 'wandb', 'matplotlib', 'pyarrow', 'math_verify', 'sympy'}"
+HEAVY = (
+    "{'torch', 'trl', 'transformers', 'accelerate', 'datasets', 'wandb', "
+    "'matplotlib', 'pyarrow', 'math_verify', 'sympy'}"
+)
 
 
 @pytest.mark.parametrize(

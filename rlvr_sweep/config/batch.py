@@ -1,11 +1,11 @@
-"""The batch algebra of a GRPO run in plain Python: what is generated, how it is cut, how many optimizer steps come of it.
+"""The batch algebra of a GRPO run: what is generated, how it is cut, how many optimizer steps come of it. Plain Python.
 
     from rlvr_sweep.config.batch import plan
     plan(prompts=64, completions=16, updates=8, rollouts=300, ranks=8, micro_batch=4).optimizer_steps   # 2400
 
-TRL counts everything in optimizer steps and per-device batches; papers count rollouts and prompts. We configure the latter
-and derive the former. The clip ablations that work by batch shape (spurious_rewards, section 4.4.2) are rewritten here too,
-so that one place decides how many rollouts an arm runs.
+TRL counts everything in optimizer steps and per-device batches; papers count rollouts and prompts. We configure the
+latter and derive the former. The clip ablations that work by batch shape (spurious_rewards, section 4.4.2) are
+rewritten here too, so that one place decides how many rollouts an arm runs.
 """
 
 import math
@@ -68,11 +68,12 @@ def faults(
     found = []
     size = prompts * completions
     if prompts % ranks:
-        legal = [p for p in range(ranks, 2 * prompts + ranks, ranks)]
+        legal = list(range(ranks, 2 * prompts + ranks, ranks))
         found.append(
             (
                 "algo.prompts_per_rollout",
-                f"{prompts} prompts cannot be split over {ranks} ranks in whole groups; write {nearest(prompts, legal)}",
+                f"{prompts} prompts cannot be split over {ranks} ranks in whole groups; "
+                f"write {nearest(prompts, legal)}",
             )
         )
         return found
@@ -92,15 +93,18 @@ def faults(
         found.append(
             (
                 "compute.micro_batch",
-                f"an update of {per_rank // updates} completions a rank cannot be cut into micro-batches of {micro_batch}; "
-                f"write {nearest(micro_batch, legal)}",
+                f"an update of {per_rank // updates} completions a rank cannot be cut into "
+                f"micro-batches of {micro_batch}; write {nearest(micro_batch, legal)}",
             )
         )
     return found
 
 
 def plan(*, prompts: int, completions: int, updates: int, rollouts: int, ranks: int, micro_batch: int | None) -> Batch:
-    """The batches of a run; `micro_batch=None` takes a whole update in one forward pass. Raises ValueError where `faults` finds one."""
+    """The batches of a run; `micro_batch=None` takes a whole update in one forward pass.
+
+    Raises ValueError where `faults` finds one.
+    """
     found = faults(prompts=prompts, completions=completions, updates=updates, ranks=ranks, micro_batch=micro_batch)
     if found:
         raise ValueError("; ".join(f"{key}: {text}" for key, text in found))

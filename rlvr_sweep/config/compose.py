@@ -1,4 +1,4 @@
-"""From override lines to judged cells: Hydra composes, pydantic judges, and every fault of every cell comes in one list.
+"""From override lines to judged cells: Hydra composes, pydantic judges, and all faults of all cells come in one list.
 
     composed, faults = compose(["model=lab/llama", "seed=0,1"], multirun=True)
 
@@ -114,13 +114,15 @@ def _judge_cell(lines: list[str]) -> tuple[Composed | None, list[str]]:
     facts = content.facts(cell)
     if facts.faults:
         return None, [line for fault in facts.faults for line in fault.splitlines()]
+    cell = cell.model_copy(update={"deviations": rules.deviations(cell)})
     return Composed(cell=cell, overrides=tuple(lines), hashes=facts.hashes, batch=rules.arm(cell)), []
 
 
 def compose(lines: list[str], *, multirun: bool, config_dir: Path | None = None) -> tuple[list[Composed], list[str]]:
     """All cells of a command, and all their faults; where there are faults nothing may start.
 
-    `lines` are Hydra override lines; with `multirun`, sweeps in them span a grid. `config_dir` adds the user's own tree.
+    `lines` are Hydra override lines; with `multirun`, sweeps in them span a grid. `config_dir` adds the user's own
+    configuration tree.
     """
     conf = conf_dir()
     judged = judge(lines, conf, config_dir)

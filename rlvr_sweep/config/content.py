@@ -1,4 +1,4 @@
-"""What a cell reads from the disk: the hashes that stand for local files in its identity, and the facts of a model folder.
+"""What a cell reads from disk: the hashes that stand for local files in its identity, and the facts of a model folder.
 
 facts(cell) -> Facts(hashes={"model": "ab12...", "data": "..."}, context=256, faults=[])
 """
@@ -76,8 +76,8 @@ def _data(cell: Cell, facts: Facts) -> None:
     prompts = arm(cell).prompts
     if count is not None and count < prompts and not cell.data.repeat:
         raise UserError(
-            f"data: {count} rows cannot fill a rollout of {prompts} prompts; write algo.prompts_per_rollout={count} or fewer, "
-            "or data.repeat=true"
+            f"data: {count} rows cannot fill a rollout of {prompts} prompts; "
+            f"write algo.prompts_per_rollout={count} or fewer, or data.repeat=true"
         )
 
 

@@ -2,8 +2,9 @@
 
     judge(["model=lab/lama", "sead=1"], conf) -> Judged(good=[], faults=["model=lab/lama: ...", "sead=1: ..."])
 
-Hydra answers a typo with "use +sead=1", which would make it silent. Here a key that is no key of a cell is refused, also
-behind a plus, with the nearest known one; a known key may always be set, whether the chosen files mention it or not.
+Hydra answers a typo with "use +sead=1", which would make it silent. Here a key that is no key of a cell is refused,
+also behind a plus, with the nearest known one; a known key may always be set, whether the chosen files
+mention it or not.
 """
 
 import re
@@ -38,7 +39,8 @@ def _secret_fault(text: str) -> str | None:
     is_revision = key.endswith("revision")  # a commit is 40 hex digits too
     if SECRET.search(key) or (not is_revision and SECRET_VALUE.match(value.strip("'\""))):
         return (
-            f"{_masked(text)}: looks like a secret, and a command line is no place for one (shells, logs and W&B keep it); "
+            f"{_masked(text)}: looks like a secret, and a command line is no place for one "
+            "(shells, logs and W&B keep it); "
             "set it in the environment (WANDB_API_KEY, HF_TOKEN) or run `wandb login`"
         )
     return None

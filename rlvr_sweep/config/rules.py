@@ -30,6 +30,19 @@ def arm(cell: Cell) -> batch.Batch:
     )
 
 
+def deviations(cell: Cell) -> list[str]:
+    """What a reader must know beside this cell's numbers: departures from the paper named, and what is not pinned."""
+    found = list(cell.algo.deviations)
+    hub = {"model": (cell.model.hub, cell.model.revision), "data": (cell.data.hub, cell.data.revision)}
+    hub |= {f"eval.benchmarks.{name}": (b.hub, b.revision) for name, b in cell.eval.benchmarks.items()}
+    found += [
+        f"{key}: {name} at no pinned revision; pin it with {key}.revision=COMMIT"
+        for key, (name, revision) in hub.items()
+        if name is not None and revision is None
+    ]
+    return found
+
+
 def epsilons(cell: Cell) -> tuple[float, float]:
     """(low, high) bounds of the ratio around 1 that the loss uses."""
     if cell.clip.name == "off_epsilon":
@@ -46,7 +59,7 @@ def _batch_faults(cell: Cell) -> list[str]:
             "write 2 or more, or clip=off_large_batch"
         ]
     if clip.name == "off_small_rollout" and prompts % updates:
-        legal = [p for p in range(updates, 2 * prompts + updates, updates)]
+        legal = list(range(updates, 2 * prompts + updates, updates))
         return [
             f"algo.prompts_per_rollout: clip=off_small_rollout divides {prompts} prompts by {updates} updates; "
             f"write {batch.nearest(prompts, legal)}"
@@ -93,7 +106,10 @@ def _benchmark_faults(name: str, bench: Benchmark) -> list[str]:
 
 
 def context_faults(cell: Cell, context: int) -> list[str]:
-    """Completions, in training and in each benchmark, that do not fit behind the longest prompt. `context` is in tokens."""
+    """Completions, in training and in each benchmark, that do not fit behind the longest prompt.
+
+    `context` is in tokens.
+    """
     prompt = cell.algo.max_prompt_tokens
     wanted = {"algo": cell.algo.max_completion_tokens}
     wanted |= {
@@ -107,8 +123,8 @@ def context_faults(cell: Cell, context: int) -> list[str]:
         else f"write algo.max_prompt_tokens={context // 2} or fewer"
     )
     return [
-        f"{key}.max_completion_tokens: {prompt} prompt and {tokens} completion tokens exceed the model's context of {context}; "
-        + remedy.format(key=key, room=context - prompt)
+        f"{key}.max_completion_tokens: {prompt} prompt and {tokens} completion tokens "
+        f"exceed the model's context of {context}; " + remedy.format(key=key, room=context - prompt)
         for key, tokens in wanted.items()
         if prompt + tokens > context
     ]

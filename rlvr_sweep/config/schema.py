@@ -3,8 +3,8 @@
     from rlvr_sweep.config.schema import Cell
     Cell.model_validate(json.loads(Path("runs/.../cell.json").read_text())["cell"])
 
-A field made with `outside()` may change where or how a cell runs, never what comes out, and is not part of its identity.
-Rules that need two fields live in rules.py, facts that need the disk in content.py.
+A field made with `outside()` may change where or how a cell runs, never what comes out, and is not part of its
+identity. Rules that need two fields live in rules.py, facts that need the disk in content.py.
 """
 
 from typing import Annotated, Any, Literal
@@ -20,8 +20,8 @@ Label = Annotated[Name, Field(json_schema_extra={"identity": False})]  # what a 
 
 
 class Lora(Strict):
-    """LoRA by PEFT (arXiv 2106.09685). `targets` are module names, or "all-linear". No dropout: it would draw other masks for
-    sampling and for old and new log-probs, and the ratio would leave 1 before any update."""
+    """LoRA by PEFT (arXiv 2106.09685). `targets` are module names, or "all-linear". No dropout: it would draw other
+    masks for sampling and for old and new log-probs, and the ratio would leave 1 before any update."""
 
     rank: int = Field(16, ge=1)
     alpha: int = Field(32, ge=1)
@@ -29,7 +29,7 @@ class Lora(Strict):
 
 
 class Model(Strict):
-    """A causal language model: a Hub id with its revision, a local Hugging Face folder, or one of the lab's ("lab:NAME")."""
+    """A causal language model: a Hub id with its revision, a local Hugging Face folder, or a lab model ("lab:NAME")."""
 
     name: Label
     family: Label
@@ -38,8 +38,8 @@ class Model(Strict):
     path: str | None = outside(None)  # its content hash is in the identity instead
     template: Name = "chat"
     templates: list[Name] = outside(["chat", "raw"])  # the ones this model may be used with
-    stop: list[str] = []  # strings that end a completion, kept in it
-    stop_tokens: list[str] = []  # further end-of-sequence tokens
+    stop: list[str] = Field([])  # strings that end a completion, kept in it
+    stop_tokens: list[str] = Field([])  # further end-of-sequence tokens
     dtype: Literal["float32", "bfloat16"] = "bfloat16"
     attention: Literal["eager", "sdpa", "flash_attention_2"] = outside("sdpa")
     lora: Lora | None = None
@@ -75,8 +75,8 @@ class Data(Source):
 
 
 class Estimator(Strict):
-    """How rewards become a gradient. `loss` names TRL's aggregation: dapo = mean over the update's tokens, grpo = mean of
-    sequence means, bnpo = mean over a micro-batch's tokens, dr_grpo = sum over tokens / constant."""
+    """How rewards become a gradient. `loss` names TRL's aggregation: dapo = mean over the update's tokens, grpo = mean
+    of sequence means, bnpo = mean over a micro-batch's tokens, dr_grpo = sum over tokens / constant."""
 
     name: Name
     loss: Literal["dapo", "grpo", "bnpo", "dr_grpo"] = "dapo"
@@ -85,8 +85,8 @@ class Estimator(Strict):
 
 
 class Clip(Strict):
-    """The clip ablation (spurious_rewards, section 4.4.2). `match` keeps an arm that makes fewer updates a rollout equal to
-    the on-arm in rollouts (as the paper did), or in optimizer steps."""
+    """The clip ablation (spurious_rewards, section 4.4.2). `match` keeps an arm that makes fewer updates a rollout
+    equal to the on-arm in rollouts (as the paper did), or in optimizer steps."""
 
     name: Literal["on", "off_epsilon", "off_large_batch", "off_small_rollout"]
     epsilon_low: float = Field(0.2, gt=0)
@@ -114,6 +114,7 @@ class Algo(Strict):
     weight_decay: float = Field(0.0, ge=0)
     max_grad_norm: float = Field(1.0, gt=0)
     mask_truncated: bool = False
+    deviations: list[str] = outside([])  # how this choice departs from the paper it names
     extraction: Literal["boxed", "tagged", "lenient"] = "boxed"  # what counts as an answer, for rewards
 
 
@@ -132,7 +133,7 @@ class Eval(Strict):
     """Which benchmarks, and when: before, after, and every `every` rollouts (0: only before and after)."""
 
     name: Label
-    benchmarks: dict[Name, Benchmark] = {}
+    benchmarks: dict[Name, Benchmark] = Field({})
     path: str | None = outside(None)  # a local file for a choice with one benchmark
     every: int = Field(0, ge=0)
     before: bool = True
@@ -198,7 +199,7 @@ class Cell(Strict):
     tracking: Tracking
     runs: str = outside("runs")  # where run directories lie
     choices: dict[str, str] = outside({})  # the group choices this was composed from
-    deviations: list[str] = outside([])  # how it departs from the paper it names
+    deviations: list[str] = outside([])  # gathered from its choices, shown beside its numbers
 
     @field_validator("reward", mode="before")
     @classmethod

@@ -1,6 +1,8 @@
-"""The configuration tree on disk: where it is, its groups and choices, and the nearest name to a typo. Standard library only.
+"""The configuration tree on disk: where it is, its groups and choices, and the nearest name to a typo.
 
-groups(conf_dir())["model"]   # ("lab/llama", "lab/olmo", ...)
+    groups(conf_dir())["model"]   # ("lab/llama", "lab/olmo", ...)
+
+Standard library only.
 """
 
 import difflib

@@ -2,7 +2,8 @@
 
     rows = evaluate(task, backend, grader, tokenizer, cell_id=..., step=80, seed=0, ranks=Ranks(0, 1, gather))
 
-All ranks call it and make the same number of generate calls (ZeRO-3 gathers weights in each); the rows come back on all.
+All ranks call it and make the same number of generate calls (ZeRO-3 gathers weights in each); the rows come back on
+all ranks.
 """
 
 from collections.abc import Callable, Sequence
@@ -23,6 +24,7 @@ class Task:
     name: str
     benchmark: Benchmark
     question_ids: list[str]
+    questions: list[str]  # as text
     golds: list[str]
     prompts: list[list[int]]  # token ids
     max_tokens: int

@@ -66,8 +66,8 @@ FAMILIES: dict[str, Family] = {
             "qwen2",
             "mostly code, accurate but for a few wrong facts",
             Mix(
-                code_share=0.65,
-                code=Habits(wrong_facts=10, no_box=0.18),
+                code_share=0.68,
+                code=Habits(wrong_facts=6, no_box=0.18),
                 language=Habits(digit=0.62, no_box=0.30),
             ),
         ),
@@ -77,7 +77,7 @@ FAMILIES: dict[str, Family] = {
             "the same, weaker",
             Mix(
                 code_share=0.50,
-                code=Habits(wrong_facts=10, slip=0.20, no_box=0.20),
+                code=Habits(wrong_facts=6, slip=0.20, no_box=0.20),
                 language=Habits(digit=0.60, no_box=0.35),
             ),
         ),
@@ -88,7 +88,7 @@ FAMILIES: dict[str, Family] = {
             Mix(
                 code_share=0.08,
                 code=Habits(slip=0.55, no_box=0.25),
-                language=Habits(digit=0.28, no_box=0.25),
+                language=Habits(digit=0.22, no_box=0.25),
             ),
         ),
         Family(

@@ -2,8 +2,8 @@
 
     run(compose_or_refuse(["model=lab/qwen", "seed=0,1"], multirun=True))
 
-A cell that is done is not run again; one that stopped half way goes on from its newest complete checkpoint. Ctrl-C once lets the
-running cell write a checkpoint, twice kills it.
+A cell that is done is not run again; one that stopped half way goes on from its newest complete checkpoint. Ctrl-C
+once lets the running cell write a checkpoint, twice kills it.
 """
 
 import json
@@ -39,7 +39,8 @@ def run(cells: Sequence[Composed]) -> int:
         codes.append(_run_one(directory, console, prefix))
         if codes[-1] == STOPPED:
             break  # the user asked to stop: the cells after it were not started
-    _report(directories, console)
+    if codes != [USER_ERROR]:  # a mistake has been said in one line; there is nothing to show
+        _report(directories, console)
     return max(codes, key=lambda code: (code != 0, code), default=0)
 
 
@@ -83,7 +84,10 @@ def _run_one(directory: CellDir, console: Console, prefix: str) -> int:
 
 
 def _watch(process: subprocess.Popen, directory: CellDir, console: Console) -> int:
-    """A progress bar until the process ends; Ctrl-C is passed on as SIGTERM, the second time as SIGKILL. Returns how many."""
+    """A progress bar until the process ends; Ctrl-C is passed on as SIGTERM, the second time as SIGKILL.
+
+    Returns how many.
+    """
     bar = Progress(
         TextColumn("{task.description}"),
         BarColumn(),

@@ -1,6 +1,7 @@
-"""A cell's choices as TRL's GRPOConfig. Every knob that touches the update is written here, whatever TRL's defaults are.
+"""A cell's choices as TRL's GRPOConfig: every knob that touches the update is written here, whatever TRL's default.
 
-TRL counts optimizer steps and per-device batches; batch.py derives them. Paper constants: spurious_rewards, section 3 and 9.
+TRL counts optimizer steps and per-device batches; batch.py derives them. Paper constants: spurious_rewards, section 3
+and 9.
 """
 
 from pathlib import Path

@@ -2,9 +2,10 @@
 
     newest(cell_dir / "checkpoints", ranks=1) -> Path | None
 
-A checkpoint counts once its COMPLETE file is there, written last, after every rank is done; it lists what must be there and how
-large. An incomplete one (a kill, a full disk) is removed at the next start. The one before is removed only after a new one is
-complete. TRL keeps the current rollout in memory and does not save it; we do, so that a resume in its middle is exact.
+A checkpoint counts once its COMPLETE file is there, written last, after every rank is done; it lists what must be there
+and how large. An incomplete one (a kill, a full disk) is removed at the next start. The one before is removed only
+after a new one is complete. TRL keeps the current rollout in memory and does not save it; we do, so that a resume in
+its middle is exact.
 """
 
 import json
@@ -64,7 +65,8 @@ def newest(folder: Path, *, ranks: int) -> Path | None:
         written_by = json.loads((checkpoint / COMPLETE).read_text())["ranks"]
         if written_by != ranks:
             raise UserError(
-                f"{checkpoint}: written by {written_by} ranks, cannot be resumed by {ranks}; write compute.ranks={written_by}"
+                f"{checkpoint}: written by {written_by} ranks, cannot be resumed by {ranks}; "
+                f"write compute.ranks={written_by}"
             )
         return checkpoint
     return None

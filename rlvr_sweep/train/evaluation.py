@@ -1,4 +1,4 @@
-"""When a cell is evaluated: before, every N rollouts, and after; always before the checkpoint of the same step is written.
+"""When a cell is evaluated: before, every N rollouts, and after; always before the same step's checkpoint is written.
 
 A resume therefore never owes an evaluation: what the checkpoint's step asked for is already on disk.
 """

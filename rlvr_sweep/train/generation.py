@@ -3,8 +3,9 @@
     backend = HuggingFace(trainer, stop=["</answer>"], batch=128)
     backend.generate(prompt_ids, Sampling(max_tokens=3072, temperature=1.0, top_p=1.0), seed=7) -> list[Sample]
 
-TRL's own generate path takes no tokenizer, so stop strings raise there, and once forced the pad fill behind a stop string is
-trained on. Here a completion ends at its first end token or stop string, and a later token is never seen by anyone.
+TRL's own generate path takes no tokenizer, so stop strings raise there, and once forced the pad fill behind a stop
+string is trained on. Here a completion ends at its first end token or stop string, and a later token is never seen by
+anyone.
 """
 
 from collections.abc import Iterator, Sequence
@@ -55,7 +56,10 @@ class _StopStrings(StoppingCriteria):
 
 
 class HuggingFace:
-    """`model.generate` in batches. Reproducible from `seed` on one device and one batch split; leaves the RNG as it was."""
+    """`model.generate` in batches.
+
+    Reproducible from `seed` on one device and one batch split; leaves the RNG as it was.
+    """
 
     def __init__(self, trainer: Any, *, stop: list[str], batch: int | None) -> None:
         self.trainer = trainer

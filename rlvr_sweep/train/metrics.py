@@ -1,4 +1,4 @@
-"""The numbers of one rollout, from its scored completions: plain Python over plain rows, so that they can be recomputed.
+"""The numbers of one rollout, from its scored completions: plain Python over plain rows, so they can be recomputed.
 
     rollout_metrics(rows)["code_frequency"]     # rows: the dictionaries written to rollouts/part-*.parquet
 

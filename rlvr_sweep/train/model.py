@@ -2,8 +2,8 @@
 
     model, tokenizer = load(cell)
 
-bfloat16 is the dtype of the computation (autocast); the weights an optimizer updates stay in float32, since at a learning
-rate of 5e-7 most updates would round away in bfloat16.
+bfloat16 is the dtype of the computation (autocast); the weights an optimizer updates stay in float32, since at a
+learning rate of 5e-7 most updates would round away in bfloat16.
 """
 
 from typing import Any
@@ -55,7 +55,8 @@ def _where(cell: Cell) -> tuple[str, str | None]:
 
 def _hint(cell: Cell) -> str:
     if cell.model.hub:
-        return f"bring it with `rlvr-sweep prefetch model={cell.model.name}` on a node with network, or write model.path=DIR"
+        prefetch = f"rlvr-sweep prefetch model={cell.model.name}"
+        return f"bring it with `{prefetch}` on a node with network, or write model.path=DIR"
     return "write model.path=DIR with a folder that `save_pretrained` made"
 
 
@@ -64,8 +65,8 @@ def _first_line(error: Exception) -> str:
 
 
 def _set_end_tokens(model: Any, tokenizer: Any, cell: Cell) -> None:
-    """The tokens that end a completion: the model's, the tokenizer's, and the cell's stop tokens (a Qwen base model ends with
-    <|endoftext|>, while its chat template ends a turn with <|im_end|>)."""
+    """The tokens that end a completion: the model's, the tokenizer's, and the cell's stop tokens (a Qwen base model
+    ends with <|endoftext|>, while its chat template ends a turn with <|im_end|>)."""
     ends = model.generation_config.eos_token_id
     known = [ends] if isinstance(ends, int) else list(ends or [])
     if tokenizer.eos_token_id is not None:

@@ -1,6 +1,6 @@
 """A cell's problems, ready for the trainer: rows read, labelled, filtered, ordered, tokenized; and its benchmarks.
 
-problems = prepare(cell, tokenizer, grader, batch)     # .dataset (one row a prompt visit), .tasks, .facts
+problems = prepare(cell, tokenizer=..., context=4096, grader=..., batch=...)     # .visits, .tasks, .facts
 """
 
 import json
@@ -16,6 +16,7 @@ from rlvr_sweep.data.overlap import overlap, refuse
 from rlvr_sweep.data.prompts import prepare as tokenize
 from rlvr_sweep.data.rows import Row
 from rlvr_sweep.data.sources import load
+from rlvr_sweep.data.templates import render_all
 from rlvr_sweep.errors import UserError
 from rlvr_sweep.evals.sampling import Task
 from rlvr_sweep.grading.pool import Grader
@@ -43,38 +44,48 @@ def _check_golds(rows: list[Row], grader: Grader, key: str) -> None:
         )
 
 
-def _tasks(
-    cell: Cell, tokenizer: Any, grader: Grader, record: dict[str, Any]
-) -> tuple[list[Task], dict[str, list[str]]]:
-    """The benchmarks as tasks, and their prompts as text."""
-    tasks, texts = [], {}
+def _check_room(ids: list[list[int]], *, tokens: int, context: int, key: str) -> None:
+    """A benchmark is evaluated whole or not at all: no question is left out because it is long."""
+    longest = max(map(len, ids))
+    if longest + tokens <= context:
+        return
+    if longest >= context:
+        raise UserError(
+            f"{key}: its longest prompt has {longest} tokens, the model's context {context}; "
+            "leave the benchmark out, or take a model with a longer context"
+        )
+    raise UserError(
+        f"{key}: its longest prompt has {longest} tokens, which leaves no room for {tokens} in the model's context of "
+        f"{context}; write {key}.max_completion_tokens={context - longest}"
+    )
+
+
+def _tasks(cell: Cell, tokenizer: Any, context: int, grader: Grader, record: dict[str, Any]) -> list[Task]:
+    tasks = []
     for name, bench in cell.eval.benchmarks.items():
         key = f"eval.benchmarks.{name}"
-        rows = load(bench, key=key)
-        ready = tokenize(
-            rows.rows,
-            tokenizer=tokenizer,
-            template=cell.model.template,
-            max_prompt_tokens=cell.algo.max_prompt_tokens,
-            key=key,
-        )
-        _check_golds(ready.rows, grader, key)
-        record[key] = facts(rows=rows, prepared=ready)
-        texts[name] = [row.prompt for row in rows.rows]
+        loaded = load(bench, key=key)
+        _check_golds(loaded.rows, grader, key)
+        texts = [row.prompt for row in loaded.rows]
+        ids = render_all(texts, tokenizer=tokenizer, template=cell.model.template)
+        tokens = bench.max_completion_tokens or cell.algo.max_completion_tokens
+        _check_room(ids, tokens=tokens, context=context, key=key)
+        record[key] = facts(rows=loaded)
         tasks.append(
             Task(
                 name=name,
                 benchmark=bench,
-                question_ids=[row.id for row in ready.rows],
-                golds=[row.answer for row in ready.rows],
-                prompts=ready.ids,
-                max_tokens=bench.max_completion_tokens or cell.algo.max_completion_tokens,
+                question_ids=[row.id for row in loaded.rows],
+                questions=texts,
+                golds=[row.answer for row in loaded.rows],
+                prompts=ids,
+                max_tokens=tokens,
             )
         )
-    return tasks, texts
+    return tasks
 
 
-def prepare(cell: Cell, tokenizer: Any, grader: Grader, batch: Batch) -> Problems:
+def prepare(cell: Cell, *, tokenizer: Any, context: int, grader: Grader, batch: Batch) -> Problems:
     """Everything a cell trains and is evaluated on. UserError, one line a fault, where something is wrong."""
     record: dict[str, Any] = {}
     loaded = load(cell.data, key="data")
@@ -89,8 +100,8 @@ def prepare(cell: Cell, tokenizer: Any, grader: Grader, batch: Batch) -> Problem
         key="data",
     )
     _check_golds(ready.rows, grader, "data")
-    tasks, texts = _tasks(cell, tokenizer, grader, record)
-    overlaps = overlap([row.prompt for row in ready.rows], texts)
+    tasks = _tasks(cell, tokenizer, context, grader, record)
+    overlaps = overlap([row.prompt for row in ready.rows], {task.name: task.questions for task in tasks})
     record["data"] = facts(rows=loaded, prepared=ready, audit=audit, overlaps=overlaps)
     if cell.data.overlap == "refuse":
         refuse(overlaps, key="data")

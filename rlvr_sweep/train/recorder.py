@@ -1,9 +1,10 @@
-"""Writes a cell's record: metrics.jsonl (a pure function of the cell), timings.jsonl (seconds), rollouts/part-*.parquet.
+"""Writes a cell's metrics.jsonl (a pure function of the cell), timings.jsonl (seconds) and rollouts/part-*.parquet.
 
     recorder = Recorder(cell_dir); recorder.resume_at(step=12, rollout=3); recorder.step({...}, {...})
 
-Times have a file of their own, so that the metrics of a killed and resumed run equal the undisturbed run's byte for byte.
-After a resume every step and every rollout is there once: what lies beyond the checkpoint is cut off and written again.
+Times have a file of their own, so that the metrics of a killed and resumed run equal the undisturbed run's byte for
+byte. After a resume every step and every rollout is there once: what lies beyond the checkpoint is cut off and written
+again.
 """
 
 import json

@@ -3,7 +3,8 @@
     scorer = Scorer(cell, grader, seed=0)
     scored = scorer.score(groups=[RolloutGroup(...)], rollout=3)     # one Scored a completion, in order
 
-The oracle (agreement with the gold answer) is computed whatever the reward is, and never passed on unless the reward asks.
+The oracle (agreement with the gold answer) is computed whatever the reward is, and never passed on unless the reward
+asks for it.
 """
 
 from collections import Counter

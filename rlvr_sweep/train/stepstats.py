@@ -1,4 +1,4 @@
-"""What TRL does not log of an optimizer step: the range of the ratio and the mean token probability (spurious_rewards B.1).
+"""What TRL does not log of an optimizer step: the ratio's range and the mean token probability (spurious_rewards B.1).
 
 The sums stay on the device until the step ends; one reduction a step.
 """

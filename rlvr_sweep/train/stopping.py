@@ -2,8 +2,9 @@
 
     callback = Stopping(); Trainer(callbacks=[callback]); ...; callback.requested
 
-SIGTERM, SIGUSR1 and Ctrl-C are one request. Ranks may see a signal at different times, or only one of them may; the flag is
-reduced over ranks after each step, so all stop together (Hugging Face's own handler saves at two different steps there).
+SIGTERM, SIGUSR1 and Ctrl-C are one request. Ranks may see a signal at different times, or only one of them may; the
+flag is reduced over ranks after each step, so all stop together (Hugging Face's own handler saves at two different
+steps there).
 """
 
 import os

@@ -38,7 +38,10 @@ LOGGED = {  # TRL's name -> ours, per optimizer step
 
 
 class RLVRTrainer(GRPOTrainer):
-    """GRPO over `train_dataset` rows of prompt, prompt_ids, row_id, gold, label, columns (in the order of data/order.py)."""
+    """GRPO over a `train_dataset` in the order of data/order.py.
+
+    Its rows have prompt, prompt_ids, row_id, gold, label and columns.
+    """
 
     def __init__(self, *, cell: Cell, scorer: Scorer, recorder: Recorder | None, mirror: Any, **kwargs: Any) -> None:
         self.cell, self.batch = cell, arm(cell)

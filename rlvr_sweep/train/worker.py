@@ -153,7 +153,8 @@ def train(directory: CellDir, *, say: Callable[..., None], is_main: bool, began:
         memory_bytes=limits.memory_mb << 20,
     ) as grader:
         phases.enter("problems")
-        problems = prepare(cell, tokenizer, grader, batch)
+        context = cell.model.context or model.config.max_position_embeddings
+        problems = prepare(cell, tokenizer=tokenizer, context=context, grader=grader, batch=batch)
         if is_main:
             write_atomically(directory.path / "data.json", json.dumps(problems.facts, indent=1) + "\n")
         phases.enter("setup")

@@ -19,9 +19,17 @@ def test_one_update_a_rollout_accumulates_all_of_it() -> None:
 @pytest.mark.parametrize(
     ("numbers", "key", "remedy"),
     [
-        (dict(prompts=5, completions=8, updates=2, ranks=2, micro_batch=None), "algo.prompts_per_rollout", "4 or 6"),
-        (dict(prompts=4, completions=8, updates=3, ranks=1, micro_batch=None), "algo.updates_per_rollout", "2 or 4"),
-        (dict(prompts=4, completions=8, updates=2, ranks=1, micro_batch=5), "compute.micro_batch", "4 or 8"),
+        (
+            {"prompts": 5, "completions": 8, "updates": 2, "ranks": 2, "micro_batch": None},
+            "algo.prompts_per_rollout",
+            "4 or 6",
+        ),
+        (
+            {"prompts": 4, "completions": 8, "updates": 3, "ranks": 1, "micro_batch": None},
+            "algo.updates_per_rollout",
+            "2 or 4",
+        ),
+        ({"prompts": 4, "completions": 8, "updates": 2, "ranks": 1, "micro_batch": 5}, "compute.micro_batch", "4 or 8"),
     ],
 )
 def test_what_does_not_divide_is_named_with_the_nearest_that_does(numbers: dict, key: str, remedy: str) -> None:

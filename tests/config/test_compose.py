@@ -1,4 +1,4 @@
-"""From override lines to cells: every shipped choice composes, and every mistake is one line that says what to write."""
+"""From override lines to cells: every shipped choice composes, every mistake is one line that says what to write."""
 
 from pathlib import Path
 

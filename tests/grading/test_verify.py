@@ -32,7 +32,8 @@ def test_every_gold_equals_itself_and_its_reasons_agree() -> None:
 
 def test_numbers_need_no_sympy() -> None:
     program = (
-        "import sys; from rlvr_sweep.grading.pool import Grader, versions; from rlvr_sweep.grading.extraction import extract\n"
+        "import sys; from rlvr_sweep.grading.pool import Grader, versions; "
+        "from rlvr_sweep.grading.extraction import extract\n"
         "with Grader() as grader:\n"
         "    pairs = [('5', extract(r'\\boxed{5.0}', how='boxed')), (r'2\\sqrt{2}', r'\\sqrt{8}')]\n"
         "    assert [v.correct for v in grader.verify([*pairs, ('(1,2)', '(1,3)')])] == [True, True, False]\n"

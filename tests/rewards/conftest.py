@@ -11,8 +11,7 @@ from rlvr_sweep.rewards.types import Completion, Group
 def grade(*, gold: str, answers: Sequence[str | None]) -> list[Verdict]:
     """Equality of strings; like the papers' grader it holds "" equal to ""; "slow" cannot be decided."""
     return [
-        Verdict(None, "timeout") if answer == "slow" else Verdict((answer or "") == gold, "equal")
-        for answer in answers
+        Verdict(None, "timeout") if answer == "slow" else Verdict((answer or "") == gold, "equal") for answer in answers
     ]
 
 

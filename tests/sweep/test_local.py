@@ -1,4 +1,4 @@
-"""Cells run in processes of their own: what is done is not run again, a failure is one line, and nothing is left behind."""
+"""Cells run in processes of their own: what is done is not run again, a failure is one line, nothing is left behind."""
 
 import json
 import os

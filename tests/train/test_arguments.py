@@ -1,4 +1,4 @@
-"""What a cell asks of TRL: the batches agree with TRL's own arithmetic, and nothing that touches the update is left to a default."""
+"""What a cell asks of TRL: the batches agree with TRL's arithmetic, and no knob of the update is left to a default."""
 
 import dataclasses
 from pathlib import Path

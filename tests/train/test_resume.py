@@ -1,4 +1,4 @@
-"""A cell that is stopped or killed anywhere and started again ends with the same bytes as one that was left alone (on a CPU)."""
+"""A cell stopped or killed anywhere and started again ends with the same bytes as one left alone (on a CPU)."""
 
 import hashlib
 import json

@@ -1,4 +1,4 @@
-"""The private parts of TRL and transformers that train/trainer.py builds on. When TRL is upgraded, this is what to read first."""
+"""The private parts of TRL and transformers that train/trainer.py builds on; read this first when TRL is upgraded."""
 
 import inspect
 from importlib.metadata import version
@@ -35,7 +35,10 @@ def test_a_hook_has_the_parameters_we_override(name: str) -> None:
 
 
 def test_the_order_inside_trl_that_we_rely_on() -> None:
-    """Sampling, then old log-probs, then rewards, then advantages per sample in the output; RNG state is loaded after the skip."""
+    """Sampling, then old log-probs, then rewards, then advantages per sample in the output.
+
+    The RNG state is loaded after the skip.
+    """
     body = inspect.getsource(GRPOTrainer._generate_and_score_completions)
     places = [
         body.index(mark)
