@@ -14,6 +14,10 @@ NEEDS = {  # what a choice cannot do without
     ("reward", "plugin"): ["reward.function=plugin_for_tests:halves"],
     ("reward", "majority_offline"): ["data.labels={tmp}/labels.jsonl"],
     ("reward", "incorrect"): ["data.labels={tmp}/labels.jsonl"],
+    ("reward", "inverse"): ["reward.of=python"],
+    ("reward", "all_of"): ["reward.of=[format,python]"],
+    ("reward", "any_of"): ["reward.of=[format,python]"],
+    ("reward", "weighted"): ["reward.of=[{reward: format, weight: 2}]"],
     ("eval", "math500"): ["eval.benchmarks.math500.max_completion_tokens=null"],
     ("eval", "amc"): ["eval.benchmarks.amc.max_completion_tokens=null"],
     ("eval", "aime24"): ["eval.benchmarks.aime24.max_completion_tokens=null"],
@@ -34,7 +38,7 @@ def test_every_shipped_choice_makes_a_cell(
     (tmp_path / "labels.jsonl").write_text('{"id": "0", "label": "1"}\n')
     (tmp_path / "plugin_for_tests.py").write_text("def halves(group):\n    return [0.5] * len(group.completions)\n")
     monkeypatch.chdir(tmp_path)
-    needs = [need.format(tmp=tmp_path) for need in NEEDS.get((group, choice), [])]
+    needs = [need.replace("{tmp}", str(tmp_path)) for need in NEEDS.get((group, choice), [])]
     cells, faults = compose([f"{group}={choice}", *needs], multirun=False)
     assert faults == []
     assert len(cells) == 1

@@ -1,0 +1,38 @@
+"""The clip ablations on a real run: the bound acts in the on-arm, and never in an off-arm."""
+
+import json
+from collections.abc import Callable
+
+import pytest
+
+from rlvr_sweep.cell_dir import CellDir
+from rlvr_sweep.train import worker
+
+SIZE = ["algo.updates_per_rollout=4", "algo.rollouts=3", "algo.learning_rate=3e-3", "eval.every=0"]
+
+
+def rows(directory: CellDir) -> list[dict]:
+    assert worker.train(directory, say=directory.status, is_main=True, began=0.0)
+    return [json.loads(line) for line in (directory.path / "metrics.jsonl").read_text().splitlines()]
+
+
+def test_the_bound_acts_where_it_is_on(make_cell: Callable[..., CellDir]) -> None:
+    found = rows(make_cell(*SIZE))
+    assert [r["step"] for r in found] == list(range(1, 13))
+    assert found[0]["ratio/min"] == found[0]["ratio/max"] == 1.0  # the first update of a rollout is on-policy
+    assert max(r["clip_ratio/region"] for r in found) > 0
+    last = found[3]
+    assert last["clip_ratio/low/last"] == last["clip_ratio/low"]
+    mean = sum(r["clip_ratio/low"] for r in found[:4]) / 4
+    assert last["clip_ratio/low/rollout_mean"] == pytest.approx(mean)
+
+
+@pytest.mark.parametrize(
+    ("clip", "moves"), [("off_epsilon", True), ("off_large_batch", False), ("off_small_rollout", False)]
+)
+def test_an_off_arm_never_clips(clip: str, moves: bool, make_cell: Callable[..., CellDir]) -> None:
+    found = rows(make_cell(*SIZE, f"clip={clip}"))
+    assert len(found) == 12  # matched on updates
+    assert all(r["clip_ratio/region"] == 0 for r in found)
+    outside = [r for r in found if r["ratio/max"] > 1.2 or r["ratio/min"] < 0.8]
+    assert bool(outside) == moves, "off_epsilon lets the ratio leave the bounds; in the others it is 1"
