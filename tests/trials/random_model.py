@@ -16,8 +16,12 @@ TEMPLATE = (
 )
 
 
-def make(out: Path, texts: list[str], *, context: int = 8192) -> Path:
-    """Write the folder; returns it."""
+TINY = {"hidden_size": 64, "intermediate_size": 128, "num_hidden_layers": 2, "num_attention_heads": 4}
+QWEN_1_5B = {"hidden_size": 1536, "intermediate_size": 8960, "num_hidden_layers": 28, "num_attention_heads": 12}
+
+
+def make(out: Path, texts: list[str], *, context: int = 8192, size: dict[str, int] = TINY) -> Path:
+    """Write the folder; returns it. `size` are the dimensions of the model, its vocabulary is the tokenizer's."""
     import torch
     from tokenizers import Tokenizer, decoders, models, pre_tokenizers, trainers
     from transformers import PreTrainedTokenizerFast, Qwen2Config, Qwen2ForCausalLM
@@ -37,10 +41,7 @@ def make(out: Path, texts: list[str], *, context: int = 8192) -> Path:
     torch.manual_seed(0)
     config = Qwen2Config(
         vocab_size=len(fast),
-        hidden_size=64,
-        intermediate_size=128,
-        num_hidden_layers=2,
-        num_attention_heads=4,
+        **size,
         num_key_value_heads=2,
         max_position_embeddings=context,
         tie_word_embeddings=True,
