@@ -10,6 +10,7 @@ from pathlib import Path
 
 from rlvr_sweep import __version__
 from rlvr_sweep.errors import UserError
+from rlvr_sweep.nearest import nearest
 
 # verb -> (module with `main(argv) -> int`, what it does)
 VERBS = {
@@ -61,8 +62,6 @@ def main(argv: list[str]) -> int:
     args = _parser().parse_intermixed_args(argv)
     for word in args.overrides:
         if "=" not in word:
-            from rlvr_sweep.config.tree import nearest
-
             raise UserError(f"{word}: neither a verb nor key=value; {nearest(word, VERBS)}")
     if args.config_dir is not None and not args.config_dir.is_dir():
         raise UserError(f"--config-dir {args.config_dir}: no such folder")

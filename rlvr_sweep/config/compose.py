@@ -23,8 +23,9 @@ from rlvr_sweep.config.identity import arm_id, cell_id, identity, slug
 from rlvr_sweep.config.keys import known_keys
 from rlvr_sweep.config.overrides import judge
 from rlvr_sweep.config.schema import Cell
-from rlvr_sweep.config.tree import conf_dir, nearest
+from rlvr_sweep.config.tree import conf_dir
 from rlvr_sweep.errors import UserError
+from rlvr_sweep.nearest import nearest
 
 
 @dataclass(frozen=True)

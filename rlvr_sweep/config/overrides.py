@@ -16,7 +16,8 @@ from hydra.core.override_parser.types import Override
 from hydra.errors import HydraException
 
 from rlvr_sweep.config.keys import is_known, known_keys
-from rlvr_sweep.config.tree import groups, nearest
+from rlvr_sweep.config.tree import groups
+from rlvr_sweep.nearest import nearest
 
 SECRET = re.compile(r"(api[_-]?key|token$|secret|password|passwd|credential)", re.IGNORECASE)
 SECRET_VALUE = re.compile(r"^(hf_[A-Za-z0-9]{20,}|wandb_v1_\S{20,}|local-[0-9a-f]{30,}|[0-9a-f]{40})$")

@@ -8,12 +8,12 @@ To add one: write rewards/NAME.py with `class Params(Strict)` and `score(params,
 or, without touching this package, `reward=plugin reward.function=module:function` (plugin.py).
 """
 
-import difflib
 from collections.abc import Iterator
 from typing import Any
 
 from pydantic import ValidationError
 
+from rlvr_sweep.nearest import nearest
 from rlvr_sweep.rewards import (
     all_of,
     any_of,
@@ -54,9 +54,7 @@ def _fault(name: str, model: type[Strict], error: Any) -> str:
     *parents, last = [str(part) for part in error["loc"]] or [""]
     if error["type"] == "extra_forbidden" and not parents:
         known = [key for key in model.model_fields if key != "name"]
-        near = difflib.get_close_matches(last, known, n=1)
-        takes = f"did you mean {near[0]!r}?" if near else f"it takes {', '.join(known) or 'no keys'}"
-        return f"reward {name!r} has no key {last!r}; {takes}"
+        return f"reward {name!r} has no key {last!r}; {nearest(last, known) if known else 'it takes no keys'}"
     where = ".".join([*parents, last])
     if error["type"] == "missing":
         return f"reward {name!r}: {where} is missing"
@@ -80,9 +78,7 @@ def parse(spec: Any) -> Strict:
     if not isinstance(name, str):
         raise ValueError(f"a reward needs a name; write name: one of {', '.join(REGISTRY)}")
     if name not in REGISTRY:
-        near = difflib.get_close_matches(name, REGISTRY, n=3)
-        hint = f"did you mean {' or '.join(near)}?" if near else f"write one of {', '.join(REGISTRY)}"
-        raise ValueError(f"no reward is called {name!r}; {hint}")
+        raise ValueError(f"no reward is called {name!r}; {nearest(name, REGISTRY)}")
     model = REGISTRY[name].Params
     try:
         return model.model_validate(spec)

@@ -30,10 +30,10 @@ def test_every_reward_is_parsed_by_its_name_and_survives_json(name: str) -> None
     ("spec", "words"),
     [
         ("grund_truth", "no reward is called 'grund_truth'; did you mean ground_truth?"),
-        ("zzz", "write one of ground_truth, "),
+        ("zzz", "write one of all_of, any_of"),
         ({"gamma": 0.5}, "a reward needs a name"),
         (None, "a reward is a name or a mapping"),
-        ({"name": "random", "gama": 0.5}, "reward 'random' has no key 'gama'; did you mean 'gamma'?"),
+        ({"name": "random", "gama": 0.5}, "reward 'random' has no key 'gama'; did you mean gamma?"),
         ({"name": "ground_truth", "gold": 1}, "reward 'ground_truth' has no key 'gold'; it takes no keys"),
         ({"name": "random", "gamma": 1.5}, "reward 'random': gamma: Input should be less than or equal to 1"),
         ({"name": "format", "variant": "first"}, "'at_least_one' or 'last_box'"),
