@@ -36,6 +36,30 @@ def write_atomically(path: Path, text: str) -> None:
     os.replace(partial, path)
 
 
+def _document(composed: Composed) -> dict[str, Any]:
+    """What cell.json holds."""
+    batch = asdict(composed.batch) | {
+        "rollout_size": composed.batch.rollout_size,
+        "train_batch": composed.batch.train_batch,
+        "optimizer_steps": composed.batch.optimizer_steps,
+    }
+    return {
+        "format": FORMAT,
+        "cell_id": composed.cell_id,
+        "arm_id": composed.arm_id,
+        "slug": composed.slug,
+        "overrides": list(composed.overrides),
+        "identity": composed.identity,
+        "content": composed.hashes,
+        "cell": composed.cell.model_dump(mode="json"),
+        "batch": batch,
+    }
+
+
+class Locked(UserError):
+    """Another process runs this cell."""
+
+
 class CellDir:
     """A cell's directory on disk. Raises UserError where it is no cell's, or another version's."""
 
@@ -62,28 +86,18 @@ class CellDir:
             path = next(Path(composed.cell.runs).glob(f"*--{composed.cell_id}"), path)
             path.mkdir(parents=True, exist_ok=True)
             if not (path / "cell.json").is_file():
-                batch = asdict(composed.batch) | {
-                    "rollout_size": composed.batch.rollout_size,
-                    "train_batch": composed.batch.train_batch,
-                    "optimizer_steps": composed.batch.optimizer_steps,
-                }
-                document = {
-                    "format": FORMAT,
-                    "cell_id": composed.cell_id,
-                    "arm_id": composed.arm_id,
-                    "slug": composed.slug,
-                    "overrides": list(composed.overrides),
-                    "identity": composed.identity,
-                    "content": composed.hashes,
-                    "cell": composed.cell.model_dump(mode="json"),
-                    "batch": batch,
-                }
-                write_atomically(path / "cell.json", json.dumps(document, indent=1) + "\n")
+                write_atomically(path / "cell.json", json.dumps(_document(composed), indent=1) + "\n")
         except OSError as error:
-            raise UserError(
-                f"{path}: cannot be written ({error.strerror}); write runs=DIR with a folder of yours"
-            ) from None
+            reason = error.strerror or str(error)
+            raise UserError(f"{path}: cannot be written ({reason}); write runs=DIR with a folder of yours") from None
         return cls(path)
+
+    def update(self, composed: Composed) -> None:
+        """Take over what the new command says of where and how to run (its identity is the same). Under the lock."""
+        new = _document(composed) | {"slug": self.document["slug"]}
+        if new != self.document:
+            write_atomically(self.path / "cell.json", json.dumps(new, indent=1) + "\n")
+            self.document = new
 
     @property
     def cell_id(self) -> str:
@@ -129,7 +143,7 @@ class CellDir:
             except BlockingIOError:
                 file.seek(0)
                 holder = file.read().strip() or "another process"
-                raise UserError(f"{self.path}: is being run by {holder}; wait for it, or stop it first") from None
+                raise Locked(f"{self.path}: is being run by {holder}; wait for it, or stop it first") from None
             file.truncate(0)
             file.write(f"process {os.getpid()} on {socket.gethostname()}\n")
             file.flush()

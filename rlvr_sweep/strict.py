@@ -11,9 +11,9 @@ from pydantic import BaseModel, ConfigDict, Field
 
 
 class Strict(BaseModel):
-    """Frozen; an unknown key is an error; numbers are finite; strings are not turned into numbers."""
+    """Frozen; an unknown key is an error; numbers are finite; a number where a name is wanted is its text."""
 
-    model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False, strict=False)
+    model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False, coerce_numbers_to_str=True)
 
 
 def outside(default: Any = ..., **constraints: Any) -> Any:

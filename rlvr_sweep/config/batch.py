@@ -22,6 +22,7 @@ class Batch:
     updates: int  # optimizer steps a rollout (K)
     ranks: int
     micro_batch: int  # completions a forward pass, per rank
+    stretch: int = 1  # rollouts this arm makes for one of the on-arm's; evals and checkpoints are counted in the latter
 
     @property
     def rollout_size(self) -> int:
@@ -100,7 +101,16 @@ def faults(
     return found
 
 
-def plan(*, prompts: int, completions: int, updates: int, rollouts: int, ranks: int, micro_batch: int | None) -> Batch:
+def plan(
+    *,
+    prompts: int,
+    completions: int,
+    updates: int,
+    rollouts: int,
+    ranks: int,
+    micro_batch: int | None,
+    stretch: int = 1,
+) -> Batch:
     """The batches of a run; `micro_batch=None` takes a whole update in one forward pass.
 
     Raises ValueError where `faults` finds one.
@@ -110,5 +120,11 @@ def plan(*, prompts: int, completions: int, updates: int, rollouts: int, ranks: 
         raise ValueError("; ".join(f"{key}: {text}" for key, text in found))
     micro = micro_batch or prompts * completions // (ranks * updates)
     return Batch(
-        rollouts=rollouts, prompts=prompts, completions=completions, updates=updates, ranks=ranks, micro_batch=micro
+        rollouts=rollouts,
+        prompts=prompts,
+        completions=completions,
+        updates=updates,
+        ranks=ranks,
+        micro_batch=micro,
+        stretch=stretch,
     )

@@ -142,7 +142,19 @@ def compose(lines: list[str], *, multirun: bool, config_dir: Path | None = None)
             faults += [fault for fault in found if fault not in faults]
             if cell is not None:
                 composed.append(cell)
-    return composed, faults
+    return composed, faults + _doubles(composed)
+
+
+def _doubles(cells: list[Composed]) -> list[str]:
+    """Cells of a grid that are one and the same: an axis changes nothing that counts."""
+    first: dict[str, Composed] = {}
+    found = []
+    for cell in cells:
+        other = first.setdefault(cell.cell_id, cell)
+        if other is not cell:
+            ours, theirs = (" ".join(x.strip("+") for x in c.overrides) for c in (cell, other))
+            found.append(f"{ours}: is the same cell as {theirs}; leave one of them out")
+    return found
 
 
 def compose_or_refuse(lines: list[str], *, multirun: bool, config_dir: Path | None = None) -> list[Composed]:

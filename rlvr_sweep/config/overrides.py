@@ -101,6 +101,8 @@ def judge(lines: list[str], conf: Path, config_dir: Path | None = None) -> Judge
                 judged.good.append(parser.parse_override(line.lstrip("+")))
         elif key.startswith("hydra"):
             judged.faults.append(f"{line}: Hydra's own settings are not used here; see python -m rlvr_sweep --help")
+        elif override.value() == {}:
+            judged.faults.append(f"{line}: an empty mapping changes nothing (mappings are merged); write its keys")
         elif is_known(key):
             judged.good.append(parser.parse_override(_prefixed(override)))
         else:

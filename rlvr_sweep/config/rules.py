@@ -12,19 +12,18 @@ UNBOUNDED = 1e6  # an epsilon that never acts; infinity would be invalid JSON
 
 def arm(cell: Cell) -> batch.Batch:
     """The batches of a cell after its clip ablation. Raises ValueError where the numbers do not divide."""
-    algo, updates = cell.algo, cell.algo.updates_per_rollout
-    prompts, rollouts = algo.prompts_per_rollout, algo.rollouts
-    if cell.clip.name == "off_large_batch":
-        rollouts = rollouts * updates if cell.clip.match == "updates" else rollouts
+    algo, updates, prompts = cell.algo, cell.algo.updates_per_rollout, cell.algo.prompts_per_rollout
+    stretch = 1
+    if cell.clip.name in ("off_large_batch", "off_small_rollout"):
+        stretch = updates if cell.clip.match == "updates" else 1
+        prompts = prompts // updates if cell.clip.name == "off_small_rollout" else prompts
         updates = 1
-    elif cell.clip.name == "off_small_rollout":
-        rollouts = rollouts * updates if cell.clip.match == "updates" else rollouts
-        prompts, updates = prompts // updates, 1
     return batch.plan(
         prompts=prompts,
         completions=algo.completions_per_prompt,
         updates=updates,
-        rollouts=rollouts,
+        rollouts=algo.rollouts * stretch,
+        stretch=stretch,
         ranks=cell.compute.ranks,
         micro_batch=cell.compute.micro_batch,
     )

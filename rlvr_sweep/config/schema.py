@@ -75,23 +75,33 @@ class Data(Source):
 
 
 class Estimator(Strict):
-    """How rewards become a gradient. `loss` names TRL's aggregation: dapo = mean over the update's tokens, grpo = mean
-    of sequence means, bnpo = mean over a micro-batch's tokens, dr_grpo = sum over tokens / constant."""
+    """How rewards become a gradient. `loss` names TRL's aggregation: dapo is the mean over the update's tokens, grpo
+    the mean of sequence means, dr_grpo a sum over tokens divided by a constant. None depends on the micro-batches."""
 
-    name: Name
-    loss: Literal["dapo", "grpo", "bnpo", "dr_grpo"] = "dapo"
+    name: Label
+    loss: Literal["dapo", "grpo", "dr_grpo"] = "dapo"
     scale: Literal["group", "batch", "none"] = "group"
     kl: float = Field(0.0, ge=0)
 
 
 class Clip(Strict):
     """The clip ablation (spurious_rewards, section 4.4.2). `match` keeps an arm that makes fewer updates a rollout
-    equal to the on-arm in rollouts (as the paper did), or in optimizer steps."""
+    equal to the on-arm in rollouts (as the paper did), or in optimizer steps. What an arm does not use is set to its
+    default, so that one run has one identity."""
 
     name: Literal["on", "off_epsilon", "off_large_batch", "off_small_rollout"]
     epsilon_low: float = Field(0.2, gt=0)
     epsilon_high: float = Field(0.2, gt=0)
     match: Literal["rollouts", "updates"] = "updates"
+
+    @model_validator(mode="before")
+    @classmethod
+    def _drop_what_the_arm_does_not_use(cls, value: Any) -> Any:
+        if not isinstance(value, dict):
+            return value
+        unused = ("match",) if value.get("name") in ("on", "off_epsilon") else ()
+        unused += ("epsilon_low", "epsilon_high") if str(value.get("name")).startswith("off_") else ()
+        return {key: item for key, item in value.items() if key not in unused}
 
 
 class Algo(Strict):
@@ -186,7 +196,7 @@ class Tracking(Strict):
 class Cell(Strict):
     """One run: a model, a reward, data, an algorithm, a seed; and how it is evaluated, run and tracked."""
 
-    seed: int = Field(ge=0, lt=2**31)
+    seed: int = Field(ge=0, lt=2**31, strict=True)
     model: Model
     reward: SerializeAsAny[Strict]
     data: Data

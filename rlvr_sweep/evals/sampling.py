@@ -1,6 +1,6 @@
 """Evaluates a model on a benchmark: sample, grade, rows. It draws from its own seeds, so training does not notice.
 
-    rows = evaluate(task, backend, grader, tokenizer, cell_id=..., step=80, seed=0, ranks=Ranks(0, 1, gather))
+    rows = evaluate(task, generate, grader, decode, cell_id=..., step=80, seed=0, batch=64, ranks=Ranks(0, 1, list))
 
 All ranks call it and make the same number of generate calls (ZeRO-3 gathers weights in each); the rows come back on
 all ranks.
@@ -31,9 +31,9 @@ class Task:
 
 
 class Generate(Protocol):
-    """Token ids in, (token ids, truncated) out; `seed` decides every draw of the call."""
+    """Token ids in, (token ids, truncated) out; a prompt's seed decides its draws."""
 
-    def __call__(self, prompts: Sequence[list[int]], *, seed: int) -> list[tuple[list[int], bool]]: ...
+    def __call__(self, prompts: Sequence[list[int]], *, seeds: Sequence[int]) -> list[tuple[list[int], bool]]: ...
 
 
 @dataclass(frozen=True)
@@ -64,10 +64,11 @@ def evaluate(
     mine = jobs[ranks.rank * per_rank : (ranks.rank + 1) * per_rank]
     drawn: list[tuple[tuple[int, int], list[int], bool]] = []
     for start in range(0, per_rank, batch):  # the same number of calls on every rank, the last ones perhaps for nothing
-        chunk = mine[start : start + batch]
-        number = draw(seed, "eval", task.name, ranks.rank, start)
-        samples = generate([task.prompts[q] for q, _ in chunk] or [task.prompts[0]], seed=number)
-        drawn += [(job, ids, truncated) for job, (ids, truncated) in zip(chunk, samples, strict=False)]
+        chunk = mine[start : start + batch] or jobs[:1]
+        seeds = [draw(seed, "eval", task.name, task.question_ids[q], s) for q, s in chunk]
+        samples = generate([task.prompts[q] for q, _ in chunk], seeds=seeds)
+        if start < len(mine):
+            drawn += [(job, ids, truncated) for job, (ids, truncated) in zip(chunk, samples, strict=True)]
     drawn = sorted(ranks.gather(drawn))
     texts = decode([ids for _, ids, _ in drawn])
     rows = []

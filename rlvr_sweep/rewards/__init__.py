@@ -117,6 +117,12 @@ def needs_labels(params: Strict) -> bool:
     return any(getattr(part, "needs_labels", getattr(_module(part), "NEEDS_LABELS", False)) for part in _parts(params))
 
 
+def needs_votes(params: Strict) -> bool:
+    """Whether a majority stands behind this reward, or a part of it: then the group's own vote is worth recording."""
+    votes = (majority_online.Params, majority_offline.Params, incorrect.Params)
+    return any(isinstance(part, votes) for part in _parts(params))
+
+
 def reward_content(params: Strict) -> dict[str, str]:
     """SHA-256 of the source files this reward's plug-ins come from, by "reward:module:function".
 

@@ -18,69 +18,109 @@ from pathlib import Path
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TaskID, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 
-from rlvr_sweep.cell_dir import ATTEMPT, CellDir
+from rlvr_sweep.cell_dir import ATTEMPT, CellDir, Locked
 from rlvr_sweep.config.compose import Composed
 
-USER_ERROR, STOPPED = 2, 75  # exit codes of the worker (train/worker.py)
+FAILED, USER_ERROR, LOCKED, STOPPED = 1, 2, 3, 75  # exit codes of the worker (train/worker.py)
 POLL_S = 0.1
+# torchrun kills its ranks 30 s after a SIGTERM; a 7B model's step with its generation and its checkpoint takes minutes.
+PATIENCE_S = "900"
 
 
 def run(cells: Sequence[Composed]) -> int:
-    """Run what is missing of `cells`; prints a table at the end. Exit code: the worst of the cells'."""
+    """Run what is missing of `cells`; prints a table at the end.
+
+    Exit code: 1 if a cell failed, else 2 for a user's mistake, else 75 if asked to stop before the end, else 0.
+    """
     console = Console()
     directories = [CellDir.create(composed) for composed in cells]
     codes = []
-    for number, directory in enumerate(directories, 1):
+    for number in (signal.SIGTERM, signal.SIGHUP, signal.SIGUSR1):  # each is a wish to stop, as Ctrl-C is
+        if signal.getsignal(number) != signal.SIG_IGN:  # nohup
+            signal.signal(number, _interrupt)
+    for number, (composed, directory) in enumerate(zip(cells, directories, strict=True), 1):
         prefix = f"[{number}/{len(directories)}] " if len(directories) > 1 else ""
         if directory.is_done:
             console.print(f"{prefix}done already: {directory.path}", soft_wrap=True, markup=False, highlight=False)
             codes.append(0)
             continue
-        codes.append(_run_one(directory, console, prefix))
+        codes.append(_run_one(directory, composed, console, prefix))
         if codes[-1] == STOPPED:
             break  # the user asked to stop: the cells after it were not started
-    if codes != [USER_ERROR]:  # a mistake has been said in one line; there is nothing to show
+    if codes not in ([USER_ERROR], [LOCKED]):  # said in one line; there is nothing to show
         _report(directories, console)
-    return max(codes, key=lambda code: (code != 0, code), default=0)
+    return next((code for code in (FAILED, USER_ERROR, LOCKED, STOPPED) if code in codes), 0)
+
+
+def _interrupt(number: int, frame: object) -> None:
+    raise KeyboardInterrupt
 
 
 def _command(directory: CellDir) -> list[str]:
     worker = ["-m", "rlvr_sweep.train.worker", str(directory.path)]
-    compute = directory.cell.compute
-    if compute.ranks == 1:
+    ranks = directory.cell.compute.ranks
+    if ranks == 1:
         return [sys.executable, *worker]
-    launch = ["-m", "torch.distributed.run", "--standalone", "--nproc_per_node", str(compute.ranks)]
+    launch = ["-m", "torch.distributed.run", "--standalone", "--nproc_per_node", str(ranks)]
     return [sys.executable, *launch, *worker]
 
 
-def _run_one(directory: CellDir, console: Console, prefix: str) -> int:
-    attempt = directory.next_attempt()
+def _run_one(directory: CellDir, composed: Composed, console: Console, prefix: str) -> int:
+    def say(text: str) -> None:
+        console.print(text, soft_wrap=True, markup=False, highlight=False)
+
+    try:
+        with directory.lock():  # the worker takes it next; who comes between is told so by the worker
+            directory.update(composed)
+            attempt = directory.next_attempt()
+    except Locked as error:
+        say(f"rlvr_sweep: {error}")
+        return LOCKED
     log = directory.path / "attempts" / str(attempt) / "log.txt"
-    console.print(f"{prefix}{directory.path}", soft_wrap=True, markup=False, highlight=False)
-    environment = os.environ | {ATTEMPT: str(attempt), "PYTHONUNBUFFERED": "1"}
+    say(f"{prefix}{directory.path}")
+    environment = os.environ | {
+        ATTEMPT: str(attempt),
+        "PYTHONUNBUFFERED": "1",
+        "TORCH_ELASTIC_SHUTDOWN_TIMEOUT": PATIENCE_S,
+    }
     with log.open("w") as file:
         # A session of its own: Ctrl-C reaches us alone, and we pass on one SIGTERM, not one a rank and library.
         process = subprocess.Popen(
             _command(directory), stdout=file, stderr=subprocess.STDOUT, env=environment, start_new_session=True
         )
-        interrupts = _watch(process, directory, console)
-    code = process.returncode
-    if code == 0:
-        return 0
+        try:
+            interrupts = _watch(process, directory, console)
+        finally:
+            if process.poll() is None:  # we fail ourselves: nothing is left behind
+                _pass_on(process, signal.SIGKILL)
+                process.wait()
+    code = _settle(directory, process.returncode, attempt, interrupted=interrupts > 0)
+    if code == LOCKED:
+        say(log.read_text().strip())
+    elif code:
+        status = directory.read_status()
+        message = f"{status['state']}: {status.get('reason')}"
+        if code == FAILED:
+            message += f"  (log: {log})"
+        for line in message.splitlines():
+            say(f"rlvr_sweep: {line}")
+    return code
+
+
+def _settle(directory: CellDir, code: int, attempt: int, *, interrupted: bool) -> int:
+    """The exit code of a cell whose process has ended, and a status for what could not write one itself."""
+    if code in (0, LOCKED):
+        return code
     status = directory.read_status()
-    if interrupts and code != STOPPED:  # asked to stop before it could checkpoint, or killed
-        directory.status(state="preempted", reason="interrupted; start it again and it goes on", finished=time.time())
-        code = STOPPED
-    elif code < 0 or status["state"] == "running":  # it could not say so itself
-        name = signal.Signals(-code).name if code < 0 else f"exit code {code}"
-        directory.status(state="failed", reason=f"ended by {name}", finished=time.time())
-    status = directory.read_status()
-    message = f"{status['state']}: {status.get('reason')}"
-    if code not in (USER_ERROR, STOPPED):
-        message += f"  (log: {log})"
-    for line in message.splitlines():
-        console.print(f"rlvr_sweep: {line}", soft_wrap=True, markup=False, highlight=False)
-    return code if code > 0 else 1
+    if status.get("attempt") == attempt and status["state"] != "running":
+        return status.get("exit") or FAILED  # torchrun hides the worker's own code
+    if interrupted:  # before it could checkpoint, or killed
+        reason = "interrupted; start it again and it goes on"
+        directory.status(state="preempted", attempt=attempt, reason=reason, finished=time.time())
+        return STOPPED
+    name = signal.Signals(-code).name if code < 0 else f"exit code {code}"
+    directory.status(state="failed", attempt=attempt, reason=f"ended by {name}", finished=time.time())
+    return FAILED
 
 
 def _watch(process: subprocess.Popen, directory: CellDir, console: Console) -> int:
@@ -118,7 +158,7 @@ def _pass_on(process: subprocess.Popen, number: int) -> None:
     if number == signal.SIGKILL:
         os.killpg(process.pid, number)
     else:
-        process.send_signal(number)  # accelerate's launcher passes it on to its ranks
+        process.send_signal(number)  # torchrun passes it on to its ranks
 
 
 def _update(bar: Progress, task: TaskID, directory: CellDir, tail: "Tail") -> None:
@@ -139,7 +179,10 @@ class Tail:
         self.path, self._at = path, 0
 
     def read(self) -> list[dict]:
-        if not self.path.is_file() or self.path.stat().st_size <= self._at:
+        size = self.path.stat().st_size if self.path.is_file() else 0
+        if size < self._at:  # a resume has cut it back to its checkpoint
+            self._at = 0
+        if size == self._at:
             return []
         with self.path.open() as file:
             file.seek(self._at)

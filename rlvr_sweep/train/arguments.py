@@ -16,7 +16,7 @@ def arguments(cell: Cell, output: Path, *, use_cpu: bool) -> GRPOConfig:
     """The GRPOConfig of a cell; checkpoints go under `output`."""
     batch, algo, estimator = arm(cell), cell.algo, cell.estimator
     low, high = epsilons(cell)
-    every = cell.compute.checkpoint_every * batch.updates
+    every = cell.compute.checkpoint_every * batch.stretch * batch.updates
     return GRPOConfig(
         output_dir=str(output),
         seed=cell.seed,

@@ -1,6 +1,7 @@
-"""When a cell is evaluated: before, every N rollouts, and after; always before the same step's checkpoint is written.
+"""When a cell is evaluated: before, every N rollouts, and after.
 
-A resume therefore never owes an evaluation: what the checkpoint's step asked for is already on disk.
+An evaluation comes before the checkpoint of the same step, unless the cell was asked to stop: then the checkpoint comes
+first, and the evaluation is made up for at the next start, from the same weights and the same draws.
 """
 
 from pathlib import Path
@@ -15,26 +16,40 @@ from rlvr_sweep.evals.sampling import Ranks, Task, evaluate
 from rlvr_sweep.grading.pool import Grader
 from rlvr_sweep.train.generation import Sampling
 from rlvr_sweep.train.metrics import mean
+from rlvr_sweep.train.stopping import Stopping
 
 
 class Evaluation(TrainerCallback):
     """Samples and grades all benchmarks; rank 0 writes the rows."""
 
-    def __init__(self, cell: Cell, cell_id: str, cell_dir: Path, tasks: list[Task], grader: Grader) -> None:
-        self.cell, self.cell_id, self.cell_dir, self.tasks, self.grader = cell, cell_id, cell_dir, tasks, grader
+    def __init__(
+        self, cell: Cell, cell_id: str, cell_dir: Path, *, tasks: list[Task], grader: Grader, stopping: Stopping
+    ) -> None:
+        self.cell, self.cell_id, self.cell_dir = cell, cell_id, cell_dir
+        self.tasks, self.grader, self.stopping = tasks, grader, stopping
         self.trainer: Any = None  # set once the trainer exists
         self.phases: Any = None
 
     def on_train_begin(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
-        if state.global_step == 0 and self.cell.eval.before:
-            self.evaluate(0)
+        if self.is_owed(state.global_step):
+            self.evaluate(state.global_step)
 
     def on_step_end(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
-        updates, every = self.trainer.batch.updates, self.cell.eval.every
-        rollout, inside = divmod(state.global_step, updates)
-        due = not inside and every and rollout % every == 0
-        if due or state.global_step == self.trainer.batch.optimizer_steps:
+        # Who was asked to stop has no time for an evaluation: it is made up for at the next start.
+        if self._is_due(state.global_step) and not self.stopping.requested:
             self.evaluate(state.global_step)
+
+    def _is_due(self, step: int) -> bool:
+        batch, every = self.trainer.batch, self.cell.eval.every
+        if step == 0:
+            return self.cell.eval.before
+        period = every * batch.stretch * batch.updates
+        return step == batch.optimizer_steps or bool(period and step % period == 0)
+
+    def is_owed(self, step: int) -> bool:
+        """Whether the evaluation of this step is due and not on disk."""
+        there = all(path(self.cell_dir, task.name, step).is_file() for task in self.tasks)
+        return self._is_due(step) and not there
 
     def evaluate(self, step: int) -> None:
         """All benchmarks at this optimizer step."""
@@ -49,8 +64,8 @@ class Evaluation(TrainerCallback):
             bench = task.benchmark
             sampling = Sampling(task.max_tokens, bench.temperature, bench.top_p)
 
-            def generate(prompts: Any, *, seed: int, sampling: Sampling = sampling) -> list[tuple[list[int], bool]]:
-                return [tuple(sample) for sample in self.trainer.backend.generate(prompts, sampling, seed=seed)]
+            def generate(prompts: Any, *, seeds: Any, sampling: Sampling = sampling) -> list[tuple[list[int], bool]]:
+                return [tuple(sample) for sample in self.trainer.backend.generate(prompts, sampling, seeds=seeds)]
 
             rows = evaluate(
                 task,

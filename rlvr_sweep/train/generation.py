@@ -1,7 +1,7 @@
 """The rollout backend: token ids in, token ids out. Training and evaluation sample through the same seam.
 
     backend = HuggingFace(trainer, stop=["</answer>"], batch=128)
-    backend.generate(prompt_ids, Sampling(max_tokens=3072, temperature=1.0, top_p=1.0), seed=7) -> list[Sample]
+    backend.generate(prompt_ids, Sampling(max_tokens=3072, temperature=1.0), seeds=[7, 8, 9]) -> list[Sample]
 
 TRL's own generate path takes no tokenizer, so stop strings raise there, and once forced the pad fill behind a stop
 string is trained on. Here a completion ends at its first end token or stop string, and a later token is never seen by
@@ -13,7 +13,15 @@ from contextlib import contextmanager
 from typing import Any, NamedTuple, Protocol
 
 import torch
-from transformers import GenerationConfig, StoppingCriteria, StoppingCriteriaList, StopStringCriteria
+from transformers import (
+    GenerationConfig,
+    LogitsProcessor,
+    LogitsProcessorList,
+    StoppingCriteria,
+    StoppingCriteriaList,
+    StopStringCriteria,
+    TopPLogitsWarper,
+)
 from trl.models.utils import unwrap_model_for_generation
 
 
@@ -35,7 +43,29 @@ class Sample(NamedTuple):
 class Backend(Protocol):
     """What trainer and evaluator ask of a generation engine. All ranks must make the same number of calls."""
 
-    def generate(self, prompts: Sequence[list[int]], sampling: Sampling, *, seed: int) -> list[Sample]: ...
+    def generate(self, prompts: Sequence[list[int]], sampling: Sampling, *, seeds: Sequence[int]) -> list[Sample]: ...
+
+
+class _Draws(LogitsProcessor):
+    """Sampling as an argmax over logits plus Gumbel noise, which draws from the softmax exactly.
+
+    Each row has a generator of its own, so that what is sampled for it does not depend on the rows beside it, on the
+    rank, or on anything sampled before.
+    """
+
+    def __init__(self, seeds: Sequence[int], sampling: Sampling, device: torch.device) -> None:
+        self.generators = [torch.Generator(device).manual_seed(seed) for seed in seeds]
+        self.temperature = sampling.temperature
+        self.top_p = TopPLogitsWarper(sampling.top_p) if sampling.top_p < 1 else None
+
+    def __call__(self, input_ids: Any, scores: torch.Tensor) -> torch.Tensor:
+        scores = scores.float() / self.temperature
+        if self.top_p is not None:
+            scores = self.top_p(input_ids, scores)  # type: ignore[arg-type]
+        noise = torch.empty_like(scores)
+        for row, generator in zip(noise, self.generators, strict=True):
+            row.exponential_(generator=generator)
+        return scores - noise.log()
 
 
 class _StopStrings(StoppingCriteria):
@@ -66,16 +96,14 @@ class HuggingFace:
         self.stop = stop
         self.batch = batch
 
-    def generate(self, prompts: Sequence[list[int]], sampling: Sampling, *, seed: int) -> list[Sample]:
-        """One completion a prompt; repeat a prompt to sample it several times."""
-        accelerator = self.trainer.accelerator
-        on_gpu = [accelerator.device] if accelerator.device.type == "cuda" else []
+    def generate(self, prompts: Sequence[list[int]], sampling: Sampling, *, seeds: Sequence[int]) -> list[Sample]:
+        """One completion a prompt, drawn by its seed; repeat a prompt with other seeds to sample it several times."""
         samples: list[Sample] = []
         size = self.batch or max(1, len(prompts))
-        with torch.random.fork_rng(devices=on_gpu), self._model() as model:
-            torch.manual_seed(seed)
+        with self._model() as model:
             for start in range(0, len(prompts), size):
-                samples += self._batch(model, list(prompts[start : start + size]), sampling)
+                part = slice(start, start + size)
+                samples += self._batch(model, list(prompts[part]), sampling, seeds[part])
         return samples
 
     @contextmanager
@@ -99,7 +127,7 @@ class HuggingFace:
             finally:
                 model.train(was_training)
 
-    def _batch(self, model: Any, prompts: list[list[int]], sampling: Sampling) -> list[Sample]:
+    def _batch(self, model: Any, prompts: list[list[int]], sampling: Sampling, seeds: Sequence[int]) -> list[Sample]:
         trainer = self.trainer
         tokenizer, device = trainer.processing_class, trainer.accelerator.device
         width = max(map(len, prompts))
@@ -109,10 +137,7 @@ class HuggingFace:
         ends = trainer.eos_token_ids
         config = GenerationConfig(
             max_new_tokens=sampling.max_tokens,
-            do_sample=sampling.temperature > 0,
-            temperature=sampling.temperature or None,
-            top_p=sampling.top_p,
-            top_k=0,
+            do_sample=False,  # the argmax; noise comes from _Draws
             eos_token_id=list(ends),
             pad_token_id=pad,
             bos_token_id=tokenizer.bos_token_id,
@@ -122,6 +147,7 @@ class HuggingFace:
             input_ids=ids,
             attention_mask=mask,
             generation_config=config,
+            logits_processor=LogitsProcessorList([_Draws(seeds, sampling, device)] if sampling.temperature else []),
             stopping_criteria=StoppingCriteriaList([stops] if stops else []),
         )[:, width:]
         is_end = torch.isin(out, torch.tensor(list(ends), device=device))

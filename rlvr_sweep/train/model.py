@@ -9,7 +9,7 @@ learning rate of 5e-7 most updates would round away in bfloat16.
 from typing import Any
 
 import torch
-from transformers import AutoModelForCausalLM, AutoTokenizer
+from transformers import AutoModelForCausalLM, AutoTokenizer, GenerationConfig
 
 from rlvr_sweep.config.content import model_path
 from rlvr_sweep.config.schema import Cell
@@ -38,9 +38,10 @@ def load(cell: Cell) -> tuple[Any, Any]:
     """(model, tokenizer). Raises UserError where they cannot be loaded, and for an unknown stop token."""
     where, revision = _where(cell)
     tokenizer = load_tokenizer(cell)
+    dtype = getattr(torch, cell.model.dtype) if cell.model.lora else torch.float32
     try:
         model = AutoModelForCausalLM.from_pretrained(
-            where, revision=revision, dtype=torch.float32, attn_implementation=cell.model.attention
+            where, revision=revision, dtype=dtype, attn_implementation=cell.model.attention
         )
     except (OSError, ValueError) as error:
         raise UserError(f"model {where}: cannot be loaded ({_first_line(error)}); {_hint(cell)}") from None
@@ -56,7 +57,7 @@ def _where(cell: Cell) -> tuple[str, str | None]:
 def _hint(cell: Cell) -> str:
     if cell.model.hub:
         prefetch = f"rlvr-sweep prefetch model={cell.model.name}"
-        return f"bring it with `{prefetch}` on a node with network, or write model.path=DIR"
+        return f"bring it with `{prefetch}` on a node with network, or write model=path model.path=DIR"
     return "write model.path=DIR with a folder that `save_pretrained` made"
 
 
@@ -78,8 +79,11 @@ def _set_end_tokens(model: Any, tokenizer: Any, cell: Cell) -> None:
                 f"model.stop_tokens: {token!r} is not a token of {cell.model.name}; write one that is, or []"
             )
         known.append(vocabulary[token])
-    model.generation_config.eos_token_id = sorted(set(known))
-    model.generation_config.pad_token_id = tokenizer.pad_token_id
+    # A config of our own: generate() fills what a call leaves open from the model's, a repetition penalty for one,
+    # which the trainer's log-probs would know nothing of.
+    model.generation_config = GenerationConfig(
+        eos_token_id=sorted(set(known)), pad_token_id=tokenizer.pad_token_id, bos_token_id=tokenizer.bos_token_id
+    )
 
 
 def lora(cell: Cell) -> Any:

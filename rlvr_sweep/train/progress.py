@@ -1,10 +1,25 @@
-"""Tells status.json where training stands, at most once a second."""
+"""How long a step takes, and where training stands (in status.json, at most once a second)."""
 
 import time
 from collections.abc import Callable
 from typing import Any
 
 from transformers import TrainerCallback
+
+
+class Clock(TrainerCallback):
+    """Wall seconds of the last optimizer step, from its first micro-batch to the optimizer, without evaluations and
+    checkpoints. It must be the first of the callbacks."""
+
+    def __init__(self) -> None:
+        self.seconds = 0.0
+        self._began = 0.0
+
+    def on_step_begin(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
+        self._began = time.perf_counter()
+
+    def on_step_end(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
+        self.seconds = time.perf_counter() - self._began
 
 
 class Progress(TrainerCallback):
@@ -18,3 +33,19 @@ class Progress(TrainerCallback):
         if now - self._last >= self._every or state.global_step == state.max_steps:
             self._last = now
             self._say(step=state.global_step, steps=state.max_steps)
+
+
+class Phases:
+    """Seconds by phase of an attempt, and the phase in status.json for whoever watches."""
+
+    def __init__(self, began: float, say: Callable[..., None]) -> None:
+        self.seconds: dict[str, float] = {}
+        self._say, self._name, self._began = say, "start", began
+
+    def enter(self, name: str) -> str:
+        """Close the running phase and open `name`; returns the name of the former."""
+        now = time.perf_counter()
+        self.seconds[self._name] = self.seconds.get(self._name, 0.0) + now - self._began
+        former, self._name, self._began = self._name, name, now
+        self._say(phase=name)
+        return former

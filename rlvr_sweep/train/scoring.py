@@ -1,14 +1,12 @@
-"""From a rollout's texts to answers, verdicts and rewards: what TRL calls as its one reward function.
+"""From a rollout's texts to answers, verdicts and rewards.
 
-    scorer = Scorer(cell, grader, seed=0)
-    scored = scorer.score(groups=[RolloutGroup(...)], rollout=3)     # one Scored a completion, in order
+    scored = Scorer(cell, grader).score(prompts, completions, rollout=3)     # one Scored a completion, in order
 
-The oracle (agreement with the gold answer) is computed whatever the reward is, and never passed on unless the reward
-asks for it.
+The oracle (agreement with the gold answer) is computed whatever the reward is, and never passed on unless it asks.
 """
 
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -16,6 +14,7 @@ from rlvr_sweep.config.schema import Cell
 from rlvr_sweep.grading.extraction import extract
 from rlvr_sweep.grading.pool import Grader
 from rlvr_sweep.grading.verdict import Verdict
+from rlvr_sweep.rewards import needs_votes
 from rlvr_sweep.rewards import score as reward_of
 from rlvr_sweep.rewards.types import Completion, Group
 
@@ -51,6 +50,7 @@ class Scorer:
     def __init__(self, cell: Cell, grader: Grader) -> None:
         self.cell = cell
         self.grader = grader
+        self.votes = needs_votes(cell.reward)
         self._labels: dict[tuple[str, str], bool | None] = {}
 
     def score(
@@ -76,6 +76,7 @@ class Scorer:
                 return [v for v in known if v is not None]
             return self.grader.verify([(gold, answer) for answer in answers])
 
+        classes = _remember(self.grader.equivalence_classes)
         group = Group(
             row_id=prompt.row_id,
             gold=prompt.gold,
@@ -84,11 +85,11 @@ class Scorer:
             rollout=rollout,
             seed=self.cell.seed,
             grade=grade,
-            classes=self.grader.equivalence_classes,
+            classes=classes,
             columns=prompt.columns,
         )
         oracle = grade(gold=prompt.gold, answers=group.answers)
-        majority, ratio = self._majority(group, oracle)
+        majority, ratio = _majority(classes(group.answers), oracle) if self.votes else (None, None)
         rewards = reward_of(self.cell.reward, group)
         return [
             Scored(
@@ -104,15 +105,6 @@ class Scorer:
             for slot in range(len(members))
         ]
 
-    def _majority(self, group: Group, oracle: list[Verdict]) -> tuple[bool | None, float | None]:
-        """Is the group's majority answer right, and how large is the majority?"""
-        classes = self.grader.equivalence_classes(group.answers)
-        votes = Counter(c for c in classes if c is not None)
-        if not votes:
-            return None, None
-        winner, count = votes.most_common(1)[0]
-        return oracle[classes.index(winner)].correct, count / len(classes)
-
     def _label_correct(self, prompt: Prompt) -> bool | None:
         if not prompt.label:
             return None
@@ -120,6 +112,28 @@ class Scorer:
         if key not in self._labels:
             self._labels[key] = self.grader.verify([key])[0].correct
         return self._labels[key]
+
+
+def _remember(classes: Callable[[Sequence[str | None]], list[int | None]]) -> Callable:
+    """The equivalence classes of a group's answers cost many comparisons: once a group, whoever asks."""
+    known: dict[tuple[str | None, ...], list[int | None]] = {}
+
+    def remembered(answers: Sequence[str | None]) -> list[int | None]:
+        key = tuple(answers)
+        if key not in known:
+            known[key] = classes(answers)
+        return known[key]
+
+    return remembered
+
+
+def _majority(classes: list[int | None], oracle: list[Verdict]) -> tuple[bool | None, float | None]:
+    """Is the group's majority answer right, and which share of the group gave it?"""
+    votes = Counter(c for c in classes if c is not None)
+    if not votes:
+        return None, None
+    winner, count = votes.most_common(1)[0]
+    return oracle[classes.index(winner)].correct, count / len(classes)
 
 
 def completion(text: str, *, tokens: int, truncated: bool, how: str) -> Completion:

@@ -33,10 +33,12 @@ class Stopping(TrainerCallback):
     def _on_signal(self, number: int, frame: Any) -> None:
         self.requested = True
 
+    def on_step_begin(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
+        self._step_began = time.time()
+
     def on_step_end(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
         now = time.time()
         self._longest_step = max(self._longest_step, now - self._step_began)
-        self._step_began = now
         # Another step may take as long as the longest so far; saving takes time too.
         stop = self.requested or now + 2 * self._longest_step > self._deadline
         if self.accelerator.num_processes > 1:

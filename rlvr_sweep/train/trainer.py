@@ -21,6 +21,7 @@ from rlvr_sweep.rewards.types import Completion
 from rlvr_sweep.train import checkpoints
 from rlvr_sweep.train.generation import HuggingFace, Sample, Sampling
 from rlvr_sweep.train.metrics import rollout_metrics, row
+from rlvr_sweep.train.progress import Clock
 from rlvr_sweep.train.recorder import Recorder
 from rlvr_sweep.train.scoring import Prompt, Scored, Scorer, completion
 from rlvr_sweep.train.stepstats import StepStats
@@ -43,9 +44,11 @@ class RLVRTrainer(GRPOTrainer):
     Its rows have prompt, prompt_ids, row_id, gold, label and columns.
     """
 
-    def __init__(self, *, cell: Cell, scorer: Scorer, recorder: Recorder | None, mirror: Any, **kwargs: Any) -> None:
+    def __init__(
+        self, *, cell: Cell, scorer: Scorer, recorder: Recorder | None, mirror: Any, clock: Clock, **kwargs: Any
+    ) -> None:
         self.cell, self.batch = cell, arm(cell)
-        self.scorer, self.recorder, self.mirror = scorer, recorder, mirror
+        self.scorer, self.recorder, self.mirror, self.clock = scorer, recorder, mirror, clock
         self.sampling = Sampling(cell.algo.max_completion_tokens, cell.algo.temperature)
         self._inputs: list[dict[str, Any]] = []  # the rows of the rollout being made
         self._samples: list[Sample] = []
@@ -56,7 +59,6 @@ class RLVRTrainer(GRPOTrainer):
         self.stats = StepStats()
         super().__init__(reward_funcs=self._reward, **kwargs)
         self.backend = HuggingFace(self, stop=list(cell.model.stop), batch=cell.compute.generate_batch)
-        self._step_began = time.perf_counter()
 
     # -- the rollout ------------------------------------------------------------------------------------------------
 
@@ -82,8 +84,9 @@ class RLVRTrainer(GRPOTrainer):
 
     def _generate_single_turn(self, prompt_ids: list, *args: Any, **kwargs: Any) -> tuple[list[list[int]], None]:
         began = time.perf_counter()
-        seed = draw(self.cell.seed, "rollout", self.rollout_number, self.accelerator.process_index)
-        self._samples = self.backend.generate(prompt_ids, self.sampling, seed=seed)
+        number, size = self.rollout_number, self.batch.completions
+        seeds = [draw(self.cell.seed, "rollout", number, r["row_id"], i % size) for i, r in enumerate(self._inputs)]
+        self._samples = self.backend.generate(prompt_ids, self.sampling, seeds=seeds)
         self._seconds["generate"] = time.perf_counter() - began
         return [sample.ids for sample in self._samples], None
 
@@ -130,8 +133,7 @@ class RLVRTrainer(GRPOTrainer):
         if "loss" not in logs:  # the summary at the end of training
             return
         reduced = self.stats.reduce(self.accelerator)
-        now = time.perf_counter()
-        seconds, self._step_began = now - self._step_began, now
+        seconds = self.clock.seconds
         if self.recorder is None:
             return
         step = self.state.global_step

@@ -1,5 +1,8 @@
 """Sampling: end tokens, stop strings, seeds; on a lab model, through the trainer's own seam."""
 
+import json
+import shutil
+from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
@@ -8,8 +11,10 @@ import torch
 from accelerate import Accelerator
 from transformers import AutoModelForCausalLM, AutoTokenizer
 
+from rlvr_sweep.config.compose import compose_or_refuse
 from rlvr_sweep.lab.families import model_dir
-from rlvr_sweep.train.generation import HuggingFace, Sampling
+from rlvr_sweep.train.generation import HuggingFace, Sampling, _Draws
+from rlvr_sweep.train.model import load
 
 
 @pytest.fixture(scope="module")
@@ -37,11 +42,14 @@ def prompts(trainer: Any, *questions: str) -> list[list[int]]:
     return [tokenizer(text, add_special_tokens=False)["input_ids"] for text in texts]
 
 
+def seeds(count: int, first: int = 0) -> list[int]:
+    return list(range(first, first + count))
+
+
 def test_a_completion_ends_with_its_end_token_and_no_padding(trainer: Any) -> None:
     backend = HuggingFace(trainer, stop=[], batch=None)
-    samples = backend.generate(
-        prompts(trainer, *[f"What is {a}+45?" for a in range(10, 26)]), Sampling(64, 1.0), seed=1
-    )
+    questions = prompts(trainer, *[f"What is {a}+45?" for a in range(10, 26)])
+    samples = backend.generate(questions, Sampling(64, 1.0), seeds=seeds(16))
     pad, end = trainer.processing_class.pad_token_id, trainer.processing_class.eos_token_id
     assert len({len(s.ids) for s in samples}) > 1, "all of one length: padding could not show"
     for sample in samples:
@@ -51,7 +59,7 @@ def test_a_completion_ends_with_its_end_token_and_no_padding(trainer: Any) -> No
 
 def test_a_short_limit_truncates(trainer: Any) -> None:
     [sample] = HuggingFace(trainer, stop=[], batch=None).generate(
-        prompts(trainer, "What is 1+1?"), Sampling(5, 0), seed=1
+        prompts(trainer, "What is 1+1?"), Sampling(5, 0), seeds=[1]
     )
     assert sample.truncated
     assert len(sample.ids) == 5
@@ -59,8 +67,10 @@ def test_a_short_limit_truncates(trainer: Any) -> None:
 
 def test_a_stop_string_ends_a_completion_and_stays_in_it(trainer: Any) -> None:
     questions = prompts(trainer, *[f"What is {a}+45?" for a in range(10, 26)])
-    free = HuggingFace(trainer, stop=[], batch=None).generate(questions, Sampling(64, 1.0), seed=1)
-    stopped = HuggingFace(trainer, stop=["=1"], batch=None).generate(questions, Sampling(64, 1.0), seed=1)
+    free = HuggingFace(trainer, stop=[], batch=None).generate(questions, Sampling(64, 1.0), seeds=seeds(len(questions)))
+    stopped = HuggingFace(trainer, stop=["=1"], batch=None).generate(
+        questions, Sampling(64, 1.0), seeds=seeds(len(questions))
+    )
     decode = trainer.processing_class.decode
     texts = [decode(s.ids) for s in stopped]
     assert any(text.endswith("=1") for text in texts)
@@ -74,15 +84,50 @@ def test_a_stop_string_ends_a_completion_and_stays_in_it(trainer: Any) -> None:
 def test_a_seed_decides_and_the_global_generator_does_not_notice(trainer: Any) -> None:
     backend, questions = HuggingFace(trainer, stop=[], batch=4), prompts(trainer, *["What is 12+45?"] * 8)
     before = torch.random.get_rng_state()
-    first = backend.generate(questions, Sampling(64, 1.0), seed=1)
+    first = backend.generate(questions, Sampling(64, 1.0), seeds=seeds(8))
     assert torch.equal(torch.random.get_rng_state(), before)
-    assert backend.generate(questions, Sampling(64, 1.0), seed=1) == first
-    assert backend.generate(questions, Sampling(64, 1.0), seed=2) != first
+    assert backend.generate(questions, Sampling(64, 1.0), seeds=seeds(8)) == first
+    assert backend.generate(questions, Sampling(64, 1.0), seeds=seeds(8, first=8)) != first
     assert len({tuple(s.ids) for s in first}) > 1, "copies of a prompt are sampled apart"
+
+
+def test_a_completion_depends_on_its_own_seed_only(trainer: Any) -> None:
+    questions = prompts(trainer, *[f"What is {a}+45?" for a in range(10, 22)])
+    together = HuggingFace(trainer, stop=[], batch=None).generate(questions, Sampling(64, 1.0), seeds=seeds(12))
+    apart = HuggingFace(trainer, stop=[], batch=5).generate(questions[::-1], Sampling(64, 1.0), seeds=seeds(12)[::-1])
+    assert apart[::-1] == together
+
+
+def test_draws_follow_the_softmax(trainer: Any) -> None:
+    logits = torch.log(torch.tensor([0.5, 0.3, 0.2]))
+    for temperature, expected in ((1.0, [0.5, 0.3, 0.2]), (0.5, [25 / 38, 9 / 38, 4 / 38])):
+        draws = _Draws(range(20_000), Sampling(1, temperature), torch.device("cpu"))
+        chosen = draws(None, logits.repeat(20_000, 1)).argmax(1)
+        shares = torch.bincount(chosen, minlength=3) / 20_000
+        assert shares.tolist() == pytest.approx(expected, abs=0.015)
+
+
+def test_top_p_never_draws_from_the_tail() -> None:
+    draws = _Draws(range(2_000), Sampling(1, 1.0, top_p=0.75), torch.device("cpu"))
+    chosen = draws(torch.zeros(2_000, 1), torch.log(torch.tensor([0.5, 0.3, 0.2])).repeat(2_000, 1)).argmax(1)
+    assert set(chosen.tolist()) == {0, 1}
+
+
+def test_a_models_own_generation_settings_do_not_leak_in(tmp_path: Path) -> None:
+    folder = Path(shutil.copytree(model_dir("qwen_math"), tmp_path / "model"))
+    settings = json.loads((folder / "generation_config.json").read_text())
+    (folder / "generation_config.json").write_text(json.dumps(settings | {"repetition_penalty": 1.5, "min_p": 0.2}))
+    [composed] = compose_or_refuse(["model=path", f"model.path={folder}"], multirun=False)
+    model, tokenizer = load(composed.cell)
+    assert model.generation_config.repetition_penalty in (None, 1.0)
+    assert model.generation_config.min_p is None
+    assert tokenizer.eos_token_id in model.generation_config.eos_token_id
 
 
 def test_greedy_needs_no_seed_and_no_batch(trainer: Any) -> None:
     questions = prompts(trainer, "What is 12+45?", "What is 98+7?", "What is 31+31?")
-    one = HuggingFace(trainer, stop=[], batch=1).generate(questions, Sampling(64, 0), seed=1)
-    all_at_once = HuggingFace(trainer, stop=[], batch=None).generate(questions, Sampling(64, 0), seed=2)
+    one = HuggingFace(trainer, stop=[], batch=1).generate(questions, Sampling(64, 0), seeds=seeds(3))
+    all_at_once = HuggingFace(trainer, stop=[], batch=None).generate(
+        questions, Sampling(64, 0), seeds=seeds(3, first=3)
+    )
     assert one == all_at_once

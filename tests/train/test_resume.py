@@ -28,7 +28,7 @@ def record(directory: CellDir) -> dict[str, str]:
     patterns = (
         "metrics.jsonl",
         "model/model.safetensors",
-        "model/adapter_model.safetensors",
+        "adapter/adapter_model.safetensors",
         "rollouts/*",
         "evals/*/*",
     )

@@ -25,6 +25,7 @@ def make(lines: list[str], out: Path) -> dict[str, float]:
     from rlvr_sweep.config.compose import compose_or_refuse
     from rlvr_sweep.data.prompts import prepare
     from rlvr_sweep.data.sources import load as load_rows
+    from rlvr_sweep.draws import draw
     from rlvr_sweep.grading.extraction import extract
     from rlvr_sweep.grading.pool import Grader
     from rlvr_sweep.train.generation import HuggingFace, Sampling
@@ -50,7 +51,8 @@ def make(lines: list[str], out: Path) -> dict[str, float]:
     )
     backend = HuggingFace(trainer, stop=list(cell.model.stop), batch=512)
     prompts = [ids for ids in ready.ids for _ in range(VOTES)]
-    samples = backend.generate(prompts, Sampling(cell.algo.max_completion_tokens, 1.0), seed=0)
+    seeds = [draw(0, "label", row.id, vote) for row in ready.rows for vote in range(VOTES)]
+    samples = backend.generate(prompts, Sampling(cell.algo.max_completion_tokens, 1.0), seeds=seeds)
     texts = tokenizer.batch_decode([s.ids for s in samples], skip_special_tokens=True)
     right = empty = 0
     with Grader() as grader, out.open("w") as file:
