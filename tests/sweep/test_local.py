@@ -5,7 +5,6 @@ import os
 import signal
 import subprocess
 import sys
-import threading
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -14,6 +13,8 @@ import pytest
 
 from rlvr_sweep.__main__ import main
 from rlvr_sweep.cell_dir import CellDir
+from rlvr_sweep.config.compose import compose_or_refuse
+from rlvr_sweep.sweep.local import Tail
 from tests.conftest import TINY
 
 
@@ -50,17 +51,9 @@ def test_a_fault_the_worker_finds_is_one_line_and_exit_2(tmp_path: Path, capfd: 
     assert only_cell(tmp_path / "runs").read_status()["state"] == "failed"
 
 
-def test_a_cell_that_crashes_leaves_its_reason_and_its_log(
-    tmp_path: Path, capfd: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.chdir(tmp_path)
-    (tmp_path / "sitecustomize.py").write_text("")
+def test_a_cell_that_crashes_leaves_its_reason_and_its_log(tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
     runs = tmp_path / "runs"
-    folder = runs / "blocked"
-    folder.mkdir(parents=True)
     # A directory where the record wants a file: what an odd file system might do to a run.
-    from rlvr_sweep.config.compose import compose_or_refuse
-
     directory = CellDir.create(compose_or_refuse([*TINY, f"runs={runs}"], multirun=False)[0])
     (directory.path / "metrics.jsonl").mkdir()
     assert main([*TINY, f"runs={runs}"]) == 1
@@ -129,22 +122,49 @@ def test_ctrl_c_twice_kills(tmp_path: Path) -> None:
     assert workers_of(runs) == []
 
 
-def test_a_cell_that_is_being_run_is_not_run_twice(make_cell: Callable[..., CellDir]) -> None:
-    directory = make_cell()
-    entered, leave = threading.Event(), threading.Event()
+def test_sigterm_to_the_entry_reaches_the_worker(tmp_path: Path) -> None:
+    runs = tmp_path / "runs"
+    process = start(runs)
+    wait_for(lambda: steps(runs) >= 1)
+    process.send_signal(signal.SIGTERM)
+    assert process.wait(60) == 75
+    assert only_cell(runs).read_status()["state"] == "preempted"
+    assert workers_of(runs) == []
 
-    def hold() -> None:
-        with directory.lock():
-            entered.set()
-            leave.wait(30)
 
-    holder = threading.Thread(target=hold)
-    holder.start()
-    entered.wait(10)
-    command = [sys.executable, "-m", "rlvr_sweep.train.worker", str(directory.path)]
-    done = subprocess.run(command, capture_output=True, text=True, check=False)
-    leave.set()
-    holder.join()
-    assert done.returncode == 2
+def test_a_cell_that_is_being_run_is_not_run_twice(tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
+    runs = tmp_path / "runs"
+    directory = CellDir.create(compose_or_refuse([*TINY, f"runs={runs}"], multirun=False)[0])
+    directory.status(state="running", attempt=7)
+    with directory.lock():
+        assert main([*TINY, f"runs={runs}"]) == 3
+        command = [sys.executable, "-m", "rlvr_sweep.train.worker", str(directory.path)]
+        done = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert done.returncode == 3
     assert "is being run by process" in done.stderr
-    assert directory.read_status()["state"] == "pending"
+    assert "is being run by process" in capfd.readouterr().out
+    assert directory.read_status()["attempt"] == 7  # whoever runs it is left alone
+    assert not (directory.path / "attempts").exists()
+
+
+def test_how_a_cell_runs_may_change_between_attempts(tmp_path: Path) -> None:
+    lines = [*TINY, f"runs={tmp_path / 'runs'}"]
+    first = CellDir.create(compose_or_refuse(lines, multirun=False)[0])
+    [again] = compose_or_refuse([*lines, "compute.micro_batch=2", "compute.threads=2"], multirun=False)
+    second = CellDir.create(again)
+    assert second.path == first.path
+    with second.lock():
+        second.update(again)
+    compute = CellDir(first.path).cell.compute
+    assert (compute.micro_batch, compute.threads) == (2, 2)
+
+
+def test_a_progress_bar_survives_a_record_that_is_cut_back(tmp_path: Path) -> None:
+    file = tmp_path / "metrics.jsonl"
+    file.write_text('{"step": 1}\n{"step": 2}\n')
+    tail = Tail(file)
+    assert [row["step"] for row in tail.read()] == [1, 2]
+    file.write_text('{"step": 1}\n')
+    assert [row["step"] for row in tail.read()] == [1]
+    file.write_text('{"step": 1}\n{"step": 2}\n{"st')
+    assert [row["step"] for row in tail.read()] == [2]

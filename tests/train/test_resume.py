@@ -108,5 +108,34 @@ def test_an_incomplete_checkpoint_is_ignored(
     assert record(broken) == record(straight)
 
 
+def test_a_kill_before_done_does_not_train_again(
+    make_cell: Callable[..., CellDir], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    directory = make_cell()
+    monkeypatch.setattr(worker, "_mark_done", lambda directory: kill())
+    with pytest.raises(Killed):
+        run(directory)
+    before = record(directory)
+    monkeypatch.undo()
+    monkeypatch.setattr(Recorder, "rollout", lambda *args: pytest.fail("it samples again"))
+    assert run(directory)
+    assert (directory.path / "DONE").is_file()
+    assert record(directory) == before
+    assert not (directory.path / "checkpoints").exists()
+
+
+def test_an_evaluation_that_a_stop_put_off_is_made_up_for(
+    make_cell: Callable[..., CellDir], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    straight, stopped = make_cell(runs="straight"), make_cell(runs="stopped")
+    assert run(straight)
+    for step in (3, 7):  # seen at the end of step 4, where an evaluation is due, and of step 8, the last
+        at_step(monkeypatch, step, lambda: os.kill(os.getpid(), signal.SIGTERM))
+        assert not run(stopped)
+        assert not (stopped.path / "evals" / "add" / f"step-{step + 1:06d}.parquet").exists()
+    assert run(stopped)
+    assert record(stopped) == record(straight)
+
+
 def truncate(path: Path) -> None:
     path.write_bytes(path.read_bytes()[:100])
