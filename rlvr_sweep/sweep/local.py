@@ -44,9 +44,11 @@ def run(cells: Sequence[Composed]) -> int:
             console.print(f"{prefix}done already: {directory.path}", soft_wrap=True, markup=False, highlight=False)
             codes.append(0)
             continue
-        codes.append(_run_one(directory, composed, console, prefix))
-        if codes[-1] == STOPPED:
-            break  # the user asked to stop: the cells after it were not started
+        code, interrupted = _run_one(directory, composed, console, prefix)
+        codes.append(code)
+        if interrupted and number < len(directories):
+            codes.append(STOPPED)  # the cells after it are not started
+            break
     if codes not in ([USER_ERROR], [LOCKED]):  # said in one line; there is nothing to show
         _report(directories, console)
     return next((code for code in (FAILED, USER_ERROR, LOCKED, STOPPED) if code in codes), 0)
@@ -65,7 +67,9 @@ def _command(directory: CellDir) -> list[str]:
     return [sys.executable, *launch, *worker]
 
 
-def _run_one(directory: CellDir, composed: Composed, console: Console, prefix: str) -> int:
+def _run_one(directory: CellDir, composed: Composed, console: Console, prefix: str) -> tuple[int, bool]:
+    """Its exit code, and whether the user asked to stop meanwhile."""
+
     def say(text: str) -> None:
         console.print(text, soft_wrap=True, markup=False, highlight=False)
 
@@ -75,7 +79,7 @@ def _run_one(directory: CellDir, composed: Composed, console: Console, prefix: s
             attempt = directory.next_attempt()
     except Locked as error:
         say(f"rlvr_sweep: {error}")
-        return LOCKED
+        return LOCKED, False
     log = directory.path / "attempts" / str(attempt) / "log.txt"
     say(f"{prefix}{directory.path}")
     environment = os.environ | {
@@ -104,7 +108,7 @@ def _run_one(directory: CellDir, composed: Composed, console: Console, prefix: s
             message += f"  (log: {log})"
         for line in message.splitlines():
             say(f"rlvr_sweep: {line}")
-    return code
+    return code, interrupts > 0
 
 
 def _settle(directory: CellDir, code: int, attempt: int, *, interrupted: bool) -> int:
@@ -113,7 +117,7 @@ def _settle(directory: CellDir, code: int, attempt: int, *, interrupted: bool) -
         return code
     status = directory.read_status()
     if status.get("attempt") == attempt and status["state"] != "running":
-        return status.get("exit") or FAILED  # torchrun hides the worker's own code
+        return status.get("exit", FAILED)  # torchrun hides the worker's own code
     if interrupted:  # before it could checkpoint, or killed
         reason = "interrupted; start it again and it goes on"
         directory.status(state="preempted", attempt=attempt, reason=reason, finished=time.time())

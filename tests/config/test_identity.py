@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from rlvr_sweep.config.compose import Composed, compose_or_refuse
-from rlvr_sweep.config.identity import identity, slug
+from rlvr_sweep.config.identity import arm_id, cell_id, identity, slug
 
 FILES = {
     "model": "0" * 64,
@@ -79,9 +79,7 @@ def test_a_slug_is_short_and_a_file_name() -> None:
 
 def test_golden_ids() -> None:
     """These change only when identity.VERSION does: old runs would no longer be found."""
-    from rlvr_sweep.config.identity import arm_id, cell_id
-
     default, spurious = cell(), cell("model=qwen2.5_math_7b", "algo=spurious_rewards", "data=deepscaler", "eval=paper")
     assert identity(default.cell, FILES)["version"] == 1
     golden = [(cell_id(c.cell, FILES), arm_id(c.cell, FILES)) for c in (default, spurious)]
-    assert golden == [("GOLDEN0", "GOLDEN1"), ("GOLDEN2", "GOLDEN3")]
+    assert golden == [("bd193b794d85", "2400bb7d6599"), ("67c046ddb351", "d2e38472dc4b")]
