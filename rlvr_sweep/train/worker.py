@@ -122,6 +122,7 @@ def train(directory: CellDir, *, say: Callable[..., None], is_main: bool, began:
         attempt = directory.path / "attempts" / str(directory.read_status().get("attempt", 1))
         attempt.mkdir(parents=True, exist_ok=True)
         write_atomically(attempt / "env.json", json.dumps(environment(cell, use_cpu=use_cpu), indent=1) + "\n")
+        _check_content(directory)
     stopping, clock, phases = Stopping(), Clock(), Phases(began, say)
     phases.enter("load")
     model, tokenizer = load(cell)
@@ -188,6 +189,18 @@ def train(directory: CellDir, *, say: Callable[..., None], is_main: bool, began:
             say(state="done", finished=time.time(), phase=None, exit=0)
             shutil.rmtree(directory.path / "checkpoints", ignore_errors=True)  # not before DONE is there
     return finished
+
+
+def _check_content(directory: CellDir) -> None:
+    """The files a cell was composed from must still be those: else its id would stand for something else."""
+    from rlvr_sweep.config.content import facts
+
+    found = facts(directory.cell)
+    if found.faults:
+        raise UserError("\n".join(found.faults))
+    changed = sorted(key for key, value in directory.document["content"].items() if found.hashes.get(key) != value)
+    if changed:
+        raise UserError(f"{', '.join(changed)}: changed since this cell was composed; run the command again")
 
 
 def _finish(directory: CellDir, trainer: Any, tokenizer: Any, *, is_main: bool) -> None:

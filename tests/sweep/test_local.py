@@ -159,6 +159,20 @@ def test_how_a_cell_runs_may_change_between_attempts(tmp_path: Path) -> None:
     assert (compute.micro_batch, compute.threads) == (2, 2)
 
 
+def test_a_file_that_changed_after_composing_is_noticed(tmp_path: Path) -> None:
+    file = tmp_path / "rows.jsonl"
+    rows = "".join(f'{{"id": "{i}", "prompt": "What is {i}+1?", "answer": "{i + 1}"}}\n' for i in range(16))
+    file.write_text(rows)
+    lines = [line for line in TINY if not line.startswith("data.")]
+    lines += ["data=jsonl", f"data.path={file}", f"runs={tmp_path / 'runs'}"]
+    directory = CellDir.create(compose_or_refuse(lines, multirun=False)[0])
+    file.write_text(rows.replace('"answer": "3"', '"answer": "4"'))
+    command = [sys.executable, "-m", "rlvr_sweep.train.worker", str(directory.path)]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert done.returncode == 2
+    assert "data: changed since this cell was composed" in done.stderr
+
+
 def test_a_progress_bar_survives_a_record_that_is_cut_back(tmp_path: Path) -> None:
     file = tmp_path / "metrics.jsonl"
     file.write_text('{"step": 1}\n{"step": 2}\n')
