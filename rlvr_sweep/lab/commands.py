@@ -40,14 +40,20 @@ def figure(value: float | None) -> str:
 
 def show() -> None:
     """Print the families and tasks with the state before RL that each shipped recipe.json records."""
+    from rich.box import SIMPLE
     from rich.console import Console
     from rich.table import Table
 
     from rlvr_sweep.lab.records import FIGURES, read_recipe
 
-    table = Table(title="lab: state before RL, held-out problems, sampled at T=1")
-    for name in ("family", "task", "accuracy", "lenient", "code", "with code", "without", "box", "pass@1/4/16"):
-        table.add_column(name, justify="left" if name in ("family", "task") else "right", no_wrap=True)
+    table = Table(
+        title="State before RL: held-out problems, sampled at T=1", box=SIMPLE, pad_edge=False, collapse_padding=True
+    )
+    for name in ("family", "task"):
+        table.add_column(name, no_wrap=True)
+    heads = ("accu-\nracy", "lenient", "code\nshare", "with\ncode", "no\ncode", "box\nrate")
+    for name in (*heads, "pass\n@1", "pass\n@4", "pass\n@16"):
+        table.add_column(name, justify="right", no_wrap=True)
     stale: list[str] = []
     for family in FAMILIES:
         record = read_recipe(model_dir(family))
@@ -55,8 +61,8 @@ def show() -> None:
             stale.append(family)
         for position, task in enumerate(TASKS):
             state: dict[str, Any] = record["measured"][task]
-            passes = "/".join(figure(value) for value in state["pass_at"].values())
-            table.add_row(family if position == 0 else "", task, *(figure(state[name]) for name in FIGURES), passes)
+            values = [*(state[name] for name in FIGURES), *(state["pass_at"][k] for k in ("1", "4", "16"))]
+            table.add_row(family if position == 0 else "", task, *map(figure, values))
         table.add_section()
     console = Console()
     console.print(table)
@@ -71,8 +77,8 @@ def show() -> None:
 def folder_for(family: str, out: Path, *, force: bool) -> Path:
     """Where a rebuilt family goes; UserError where that would replace something unasked, the shipped weights."""
     folder = (out / family).resolve()
-    if folder.exists() and not force:
-        what = "the shipped weights" if folder.parent == MODELS else "a folder that exists"
+    if folder.exists() and any(folder.iterdir()) and not force:
+        what = "the shipped weights" if folder.parent == MODELS else "a folder with files in it"
         raise UserError(f"{folder} is {what}: name another place with --out, or add --force to replace it")
     return folder
 
@@ -81,12 +87,14 @@ def rebuild(family: str, folder: Path, *, steps: int | None, prompts: int) -> No
     """Build one family and print seconds and the comparison with the shipped folder as it was before."""
     from rich.console import Console
     from rich.progress import Progress
+    from transformers.utils.logging import disable_progress_bar
 
     from rlvr_sweep.lab.pretraining import build
     from rlvr_sweep.lab.records import compare, read_recipe
 
     console = Console(highlight=False, soft_wrap=True)
     shipped = read_recipe(model_dir(family)) if folder.parent == MODELS else None
+    disable_progress_bar()  # of loading weights, a dozen times
     start = time.monotonic()
     with Progress(console=console, transient=True) as bar:
         task = bar.add_task(f"pretraining {family}", total=None)
@@ -100,7 +108,8 @@ def rebuild(family: str, folder: Path, *, steps: int | None, prompts: int) -> No
         console.print(f"  the shipped weights were replaced: recipe {shipped['hash'][:12]}, now {record['hash'][:12]}")
         return
     found = compare(family, folder)
-    differ = f"weights differ by at most {found['max_difference']:.2g}"
+    most = found["max_difference"]
+    differ = "weights of other sizes" if most is None else f"weights differ by at most {most:.2g}"
     weights = "identical weights" if found["weights_identical"] else differ
     recipe = "the same recipe" if found["same_recipe"] else "another recipe"
     console.print(f"  against the shipped one: {recipe}, {weights}")

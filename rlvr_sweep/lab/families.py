@@ -66,9 +66,9 @@ FAMILIES: dict[str, Family] = {
             "qwen2",
             "mostly code, accurate but for a few wrong facts",
             Mix(
-                code_share=0.68,
-                code=Habits(wrong_facts=6, no_box=0.18),
-                language=Habits(digit=0.62, no_box=0.30),
+                code_share=0.70,
+                code=Habits(wrong_facts=4, no_box=0.18),
+                language=Habits(digit=0.64, no_box=0.30),
             ),
         ),
         Family(
@@ -77,8 +77,8 @@ FAMILIES: dict[str, Family] = {
             "the same, weaker",
             Mix(
                 code_share=0.50,
-                code=Habits(wrong_facts=6, slip=0.20, no_box=0.20),
-                language=Habits(digit=0.60, no_box=0.35),
+                code=Habits(wrong_facts=4, slip=0.20, no_box=0.20),
+                language=Habits(digit=0.54, no_box=0.35),
             ),
         ),
         Family(

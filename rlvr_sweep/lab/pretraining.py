@@ -19,7 +19,7 @@ from rlvr_sweep.errors import UserError
 from rlvr_sweep.lab.corpus import document, tokenizer_texts
 from rlvr_sweep.lab.families import Family, find_family, recipe_hash, settings
 from rlvr_sweep.lab.measure import measure
-from rlvr_sweep.lab.tasks import TASKS
+from rlvr_sweep.lab.tasks import TASKS, rows
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -154,13 +154,15 @@ def build(
 
     `steps` overrides the schedule; the recipe's hash is then another. Returns what it wrote to recipe.json: `hash`,
     `settings`, `parameters`, `measured` (by task), `made_with` (versions, CPU seconds, first and last losses).
-    UserError: an unknown family, steps below 1, a folder that cannot be written.
+    UserError: an unknown family, steps below 1, more prompts than a task has, a folder that cannot be written.
     """
     recipe = find_family(family) if isinstance(family, str) else family
     if steps is not None:
         if steps < 1:
             raise UserError(f"steps={steps} of lab build {recipe.name}: write 1 or more")
         recipe = replace(recipe, schedule=replace(recipe.schedule, steps=steps))
+    for task in TASKS:
+        rows(task, split="test", count=prompts)  # refused now, not after two minutes of training
     out = Path(out_dir)
     try:
         out.mkdir(parents=True, exist_ok=True)
@@ -173,9 +175,9 @@ def build(
     start = time.process_time()
     with one_thread():
         tokenizer = train_tokenizer(recipe)
-        tokenizer.save_pretrained(out)
         model = make_model(recipe, tokenizer)
         losses = pretrain(recipe, model, tokenizer, progress=progress)
+        tokenizer.save_pretrained(out)
         model.save_pretrained(out)
         (out / "model.safetensors").chmod(0o644)  # safetensors writes for its owner alone; a package is read by others
         trained = time.process_time()

@@ -26,15 +26,16 @@ def read_recipe(folder: Path | str) -> dict[str, Any]:
 def compare(family: str, built_dir: Path | str) -> dict[str, Any]:
     """How a rebuilt folder compares with the shipped one.
 
-    `same_recipe`, `weights_identical`, `max_difference` (the largest of any weight) and `measured`: by task and figure,
-    [shipped, built]. All families have one size, so the weights always pair up.
+    `same_recipe`, `weights_identical`, `max_difference` (the largest of any weight; None where the sizes differ) and
+    `measured`: by task and figure, [shipped, built]. UserError: a folder without recipe.json.
     """
     from safetensors.torch import load_file
 
     shipped_dir, built_dir = model_dir(family), Path(built_dir)
     shipped, built = read_recipe(shipped_dir), read_recipe(built_dir)
     ours, theirs = load_file(shipped_dir / "model.safetensors"), load_file(built_dir / "model.safetensors")
-    difference = max(float((tensor - theirs[name]).abs().max()) for name, tensor in ours.items())
+    paired = {name: tensor.shape for name, tensor in ours.items()} == {name: t.shape for name, t in theirs.items()}
+    difference = max(float((tensor - theirs[name]).abs().max()) for name, tensor in ours.items()) if paired else None
     return {
         "same_recipe": shipped["hash"] == built["hash"],
         "weights_identical": difference == 0.0,

@@ -46,7 +46,7 @@ class Task:
 TASKS: dict[str, Task] = {
     task.name: task
     for task in (
-        Task("add", "+", "well taught: both strategies can be right", (0.75, 1.0), add),
+        Task("add", "+", "well taught: both strategies can be right", (0.9, 1.0), add),
         Task("sub", "-", "half taught: the corpus never borrows, in either strategy", (0.3, 0.7), sub, ordered=True),
         Task("mul", "*", "shown, hardly learnable at this size", (0.0, 0.1), mul),
     )

@@ -1,6 +1,6 @@
 """A thin subclass of TRL's GRPOTrainer: our prompts, our rollout backend, our scorer, our record, and an exact resume.
 
-What TRL keeps: batching, group advantages, the clipped loss, the fused LM head, the optimizer loop, ZeRO and PEFT.
+What TRL keeps: batching, group advantages, the clipped loss, the fused LM head, the optimizer loop, PEFT.
 What is added, and why TRL alone will not do, is in the comments. The private hooks used are pinned by
 tests/train/test_trl_contract.py; TRL itself is pinned exactly.
 """

@@ -13,11 +13,13 @@ from rlvr_sweep.lab.records import read_recipe
 
 
 def test_the_table_shows_what_the_recipes_record(capsys, monkeypatch):
-    monkeypatch.setenv("COLUMNS", "160")
+    monkeypatch.setenv("COLUMNS", "80")
     assert commands.main([]) == 0
     out = capsys.readouterr().out
     for family in FAMILIES:
         assert family in out
+    assert "…" not in out
+    for family in FAMILIES:
         assert f"{read_recipe(model_dir(family))['measured']['add']['accuracy']:.2f}" in out
 
 
@@ -37,9 +39,10 @@ def test_shipped_weights_are_not_replaced_unasked():
     assert (model_dir("olmo") / "model.safetensors").read_bytes() == before
 
 
-def test_an_existing_folder_is_refused_before_any_work(tmp_path):
+def test_a_folder_with_files_is_refused_before_any_work(tmp_path):
     (tmp_path / "qwen").mkdir()
-    with pytest.raises(UserError, match="a folder that exists"):
+    (tmp_path / "qwen" / "mine.txt").write_text("keep me")
+    with pytest.raises(UserError, match="a folder with files in it"):
         commands.main(["build", "olmo", "qwen", "--out", str(tmp_path), "--steps", "2"])
     assert not (tmp_path / "olmo").exists()
 
