@@ -48,6 +48,7 @@ def facts(record: Record) -> dict[str, Any]:
         "benchmarks": {name: benchmark(record, name) for name in record.benchmarks()},
         "training": training(record),
         "seconds": seconds(record),
+        "data": data(record),
         "overlap": overlap(record),
     }
 
@@ -133,6 +134,12 @@ def seconds(record: Record) -> dict[str, Any]:
     tokens = math.fsum(row["tokens"] for row in record.rollouts() if row.get("tokens") is not None)
     found["tokens_per_second"] = tokens / found["generate"] if tokens and found["generate"] else None
     return found
+
+
+def data(record: Record) -> dict[str, Any]:
+    """The training rows: how many were read, kept, left out for their length; and the audit of their labels, if any."""
+    found = record.facts_of_data.get("data") or {}
+    return {key: found.get(key) for key in ("rows", "kept", "too_long", "labels")}
 
 
 def overlap(record: Record) -> dict[str, dict[str, int]]:

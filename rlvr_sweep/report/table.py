@@ -128,6 +128,16 @@ def _head(record: Record, found: Mapping[str, Any]) -> list[Text]:
         Text(f"{what}, seed {record.seed}"),
     ]
     lines += [Text(f"deviates: {text}", style="yellow") for text in found["deviations"]]
+    data = found["data"]
+    if data["too_long"]:
+        limit = cell["algo"]["max_prompt_tokens"]
+        left_out = f"{data['too_long']} of {data['rows']} prompts are longer than {limit} tokens and left out"
+        lines.append(Text(f"data: {left_out}"))
+    if data["labels"]:
+        audit = data["labels"]
+        right = "unknown" if audit["label_accuracy"] is None else f"{100 * audit['label_accuracy']:.0f}%"
+        counts = f"{audit['empties']} empty; {audit['kept']} rows kept"
+        lines.append(Text(f"labels: {right} of {audit['labelled']} are right, {counts}"))
     lines += [
         Text(f"overlap: of {name}'s {n['prompts']} prompts {_counts(n)} are in the training data", style="yellow")
         for name, n in found["overlap"].items()

@@ -97,6 +97,15 @@ def test_failure_and_overlap_are_said(tmp_path: Path) -> None:
     assert "math500's 500 prompts 2 (exact), 3 (near), 9 (ngram)" in text and "aime24" not in text
 
 
+def test_what_was_left_out_and_how_good_labels_are_is_said(tmp_path: Path) -> None:
+    path = cell(tmp_path)
+    audit = {"label_accuracy": 0.25, "labelled": 40, "empties": 3, "kept": 30}
+    (path / "data.json").write_text(json.dumps({"data": {"rows": 50, "kept": 30, "too_long": 7, "labels": audit}}))
+    text = printed(path)
+    assert "7 of 50 prompts are longer than" in text
+    assert "labels: 25% of 40 are right, 3 empty; 30 rows kept" in text
+
+
 def test_missing_is_a_dash_not_a_zero() -> None:
     assert (percent(None), interval(None)) == ("-", "-")
     assert (percent(0.418), percent(1.0), percent(-0.03, sign=True), percent(0.0, sign=True)) == (

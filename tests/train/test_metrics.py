@@ -70,13 +70,13 @@ def test_labels_reward_and_their_accuracy(tmp_path) -> None:
     assert rollout_metrics(rows)["label_accuracy"] == 0.5
 
 
-def test_a_hostile_answer_is_unscorable_not_wrong() -> None:
-    rows = scored([[r"\boxed{4}", r"\boxed{\sum_{n=1}^{10^7} \frac{1}{n^{1.5}}}"]], [r"\frac{\pi}{7}"])
-    assert rows[0]["correct"] is False
+def test_what_the_grader_cannot_judge_is_unscorable_not_wrong() -> None:
+    rows = scored([[r"\boxed{4}", "no answer at all"]], [r"\frac{1}{"])  # nobody can parse this gold answer
+    assert rows[0]["correct"] is None
+    assert rows[0]["reward"] is None
     metrics = rollout_metrics(rows)
-    if rows[1]["correct"] is None:  # what the grader cannot judge is null everywhere
-        assert rows[1]["reward"] is None
-        assert metrics["unscorable_rate"] == 0.5
+    assert metrics["unscorable_rate"] == 0.5
+    assert metrics["accuracy/ground_truth"] == 0.0  # over what is known
 
 
 @pytest.mark.parametrize("key", ["reward", "accuracy/ground_truth", "code_frequency", "boxed_rate"])
