@@ -41,7 +41,7 @@ def cell(
     **algo: Any,
 ) -> Path:
     """One cell's directory under `runs`."""
-    algo = {"name": "lab", "learning_rate": 1e-4} | algo
+    algo = {"max_prompt_tokens": 64, "name": "lab", "learning_rate": 1e-4} | algo
     bench = {"kind": "lab", "samples": 2, "temperature": 1.0, "ks": [1, 2]}
     inside: dict[str, Any] = {
         "seed": seed,
