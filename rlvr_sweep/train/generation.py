@@ -58,10 +58,10 @@ class _Draws(LogitsProcessor):
         self.temperature = sampling.temperature
         self.top_p = TopPLogitsWarper(sampling.top_p) if sampling.top_p < 1 else None
 
-    def __call__(self, input_ids: Any, scores: torch.Tensor) -> torch.Tensor:
+    def __call__(self, input_ids: Any, scores: Any) -> Any:
         scores = scores.float() / self.temperature
         if self.top_p is not None:
-            scores = self.top_p(input_ids, scores)  # type: ignore[arg-type]
+            scores = self.top_p(input_ids, scores)
         noise = torch.empty_like(scores)
         for row, generator in zip(noise, self.generators, strict=True):
             row.exponential_(generator=generator)

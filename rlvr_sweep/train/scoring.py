@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from rlvr_sweep.config.schema import Cell
-from rlvr_sweep.grading.extraction import extract
+from rlvr_sweep.grading.extraction import How, extract
 from rlvr_sweep.grading.pool import Grader
 from rlvr_sweep.grading.verdict import Verdict
 from rlvr_sweep.rewards import needs_votes
@@ -136,6 +136,6 @@ def _majority(classes: list[int | None], oracle: list[Verdict]) -> tuple[bool | 
     return oracle[classes.index(winner)].correct, count / len(classes)
 
 
-def completion(text: str, *, tokens: int, truncated: bool, how: str) -> Completion:
+def completion(text: str, *, tokens: int, truncated: bool, how: How) -> Completion:
     """A completion with its answer extracted by the cell's rule."""
-    return Completion(text=text, answer=extract(text, how=how), tokens=tokens, truncated=truncated)  # type: ignore[arg-type]
+    return Completion(text=text, answer=extract(text, how=how), tokens=tokens, truncated=truncated)
