@@ -54,6 +54,15 @@ def _epilog() -> str:
     return "\n".join(lines)
 
 
+def _not_an_override(word: str) -> str:
+    from rlvr_sweep.config.keys import is_known
+    from rlvr_sweep.config.tree import conf_dir, groups
+
+    if word in groups(conf_dir()) or is_known(word):
+        return f"{word}: has no value; write {word}=VALUE"
+    return f"{word}: neither a verb nor key=value; {nearest(word, VERBS)}"
+
+
 def main(argv: list[str]) -> int:
     """Run a verb, or compose and run cells. Returns the exit code."""
     if argv and argv[0] in VERBS:
@@ -61,8 +70,8 @@ def main(argv: list[str]) -> int:
         return importlib.import_module(module).main(argv[1:])
     args = _parser().parse_intermixed_args(argv)
     for word in args.overrides:
-        if "=" not in word:
-            raise UserError(f"{word}: neither a verb nor key=value; {nearest(word, VERBS)}")
+        if "=" not in word and not word.startswith("~"):
+            raise UserError(_not_an_override(word))
     if args.config_dir is not None and not args.config_dir.is_dir():
         raise UserError(f"--config-dir {args.config_dir}: no such folder")
     from rlvr_sweep.config.compose import compose_or_refuse
