@@ -44,7 +44,6 @@ def test_version(capsys: pytest.CaptureFixture[str]) -> None:
     [
         (["shw"], "did you mean show?"),
         (["seed"], "write seed=VALUE"),
-        (["seed=1", "seed=2"], "given twice"),
         (["--config-dir", "/no/such/folder"], "no such folder"),
         (["show", "no-such-cell"], "no-such-cell"),
         (["lab", "build", "lama"], "llama"),

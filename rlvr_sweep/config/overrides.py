@@ -77,7 +77,6 @@ def _prefixed(override: Override) -> str:
 def judge(lines: list[str], conf: Path, config_dir: Path | None = None) -> Judged:
     """Parse and judge override lines; sweeps (`seed=0,1`) are kept as sweeps."""
     parser, judged = OverridesParser.create(), Judged()
-    seen: dict[str, str] = {}
     known_groups = dict(groups(conf))
     for group, options in (groups(config_dir) if config_dir else {}).items():
         known_groups[group] = (*known_groups.get(group, ()), *options)
@@ -93,10 +92,6 @@ def judge(lines: list[str], conf: Path, config_dir: Path | None = None) -> Judge
             judged.faults.append(f"{line}: cannot be read as an override ({reason}); {hint}")
             continue
         key = override.key_or_group
-        if key in seen:
-            judged.faults.append(f"{line}: {key} is given twice (also as {seen[key]}); write it once")
-            continue
-        seen[key] = line
         if override.is_delete():
             judged.faults.append(f"{line}: a cell has no optional keys to delete; write {key}=null")
         elif key in known_groups:
