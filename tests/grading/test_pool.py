@@ -117,7 +117,8 @@ def test_no_worker_can_start(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) ->
 
 
 HOLDER = """
-import sys, time
+import signal, sys, time
+signal.signal(signal.SIGINT, signal.default_int_handler)  # a job in the background inherits "ignore"
 from rlvr_sweep.grading.pool import Grader
 grader = Grader(workers=1)
 grader.verify([("x+1", "1+x")])
