@@ -22,6 +22,7 @@ ROOT = Path(__file__).resolve().parents[1]
 
 TINY = [  # a lab cell of two seconds: 4 rollouts of 4 x 4, 2 updates each, a small evaluation in the middle
     "tracking=off",
+    "compute.checkpoint_every=1",
     "algo.rollouts=4",
     "algo.prompts_per_rollout=4",
     "algo.completions_per_prompt=4",
