@@ -14,6 +14,11 @@ from rlvr_sweep.nearest import nearest
 
 # verb -> (module with `main(argv) -> int`, what it does)
 VERBS = {
+    "plan": ("rlvr_sweep.sweep.plan", "what a grid would run, what is there already, what it costs; starts nothing"),
+    "status": ("rlvr_sweep.sweep.status", "how cells and sweeps stand"),
+    "logs": ("rlvr_sweep.sweep.logs", "the log of a cell, or why a sweep's cells failed"),
+    "retry": ("rlvr_sweep.sweep.retry", "run failed cells again"),
+    "cancel": ("rlvr_sweep.sweep.cancel", "stop cells, queued or running; their command goes on from there"),
     "show": ("rlvr_sweep.report.commands", "what ran in a cell or a sweep, and what came out"),
     "lab": ("rlvr_sweep.lab.commands", "the embedded tiny models: list them, rebuild them"),
     "prefetch": ("rlvr_sweep.data.commands", "bring what cells need from the Hub, on a node with network"),
@@ -74,16 +79,18 @@ def main(argv: list[str]) -> int:
             raise UserError(_not_an_override(word))
     if args.config_dir is not None and not args.config_dir.is_dir():
         raise UserError(f"--config-dir {args.config_dir}: no such folder")
-    from rlvr_sweep.config.compose import compose_or_refuse
+    from rlvr_sweep.config.compose import compose
 
-    cells = compose_or_refuse(args.overrides, multirun=args.multirun, config_dir=args.config_dir)
+    grid = compose(
+        args.overrides, multirun=args.multirun, config_dir=args.config_dir and args.config_dir.resolve()
+    ).or_refuse()
     if args.cfg:
         import yaml
 
-        for composed in cells:
+        for composed in grid.cells:
             sys.stdout.write(f"# cell_id {composed.cell_id}  arm_id {composed.arm_id}\n")
             sys.stdout.write(yaml.safe_dump(composed.cell.model_dump(mode="json"), sort_keys=False))
         return 0
-    from rlvr_sweep.sweep.local import run
+    from rlvr_sweep.sweep.launch import launch
 
-    return run(cells)
+    return launch(grid.cells, launcher=grid.launcher or "local", command=argv, multirun=args.multirun)

@@ -3,6 +3,7 @@
 class Algo(Strict):
     learning_rate: float = Field(gt=0)
     logging: bool = outside(True)      # cannot change a result: not in cell_id
+    whiten: bool = added(False)        # came later: in cell_id only where it is true
 """
 
 from typing import Any
@@ -21,7 +22,14 @@ def outside(default: Any = ..., **constraints: Any) -> Any:
     return Field(default, json_schema_extra={"identity": False}, **constraints)
 
 
-def in_identity(model: type[BaseModel], field: str) -> bool:
-    """Whether `field` of `model` is part of the cell's identity."""
+def added(default: Any = ..., **constraints: Any) -> Any:
+    """A field that came after runs were made: at its default, which means what they did, it is not in the identity, so
+    that a new option does not make all old runs new."""
+    return Field(default, json_schema_extra={"identity": "unless default"}, **constraints)
+
+
+def is_always_in_identity(model: type[BaseModel], field: str) -> bool | None:
+    """Whether `field` of `model` is part of the cell's identity; None: only where it is not at its default."""
     extra = model.model_fields[field].json_schema_extra
-    return not (isinstance(extra, dict) and extra.get("identity") is False)
+    said = extra.get("identity") if isinstance(extra, dict) else True
+    return None if said == "unless default" else said is not False

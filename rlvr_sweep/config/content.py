@@ -1,11 +1,15 @@
 """What a cell reads from disk: the hashes that stand for local files in its identity, and the facts of a model folder.
 
 facts(cell) -> Facts(hashes={"model": "ab12...", "data": "..."}, context=256, faults=[])
+
+A `Reader` reads each source once for all cells of a command.
 """
 
 import json
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 from rlvr_sweep.config.rules import arm, context_faults
 from rlvr_sweep.config.schema import Cell, Source
@@ -35,11 +39,26 @@ def model_path(cell: Cell) -> Path | None:
     return Path(path).expanduser()
 
 
-def _model(cell: Cell, facts: Facts) -> None:
-    folder = model_path(cell)
-    if folder is None:
-        return
-    where = f"model.path={cell.model.path}"
+class Reader:
+    """What cells name on disk, read once. Keep it for one command: files change between two."""
+
+    def __init__(self) -> None:
+        self._seen: dict[tuple[str, ...], Any] = {}
+
+    def once(self, key: tuple[str, ...], read: Callable[[], Any]) -> Any:
+        """What `read` returns or, as a UserError, raises; called once for each key."""
+        if key not in self._seen:
+            try:
+                self._seen[key] = read()
+            except UserError as error:
+                self._seen[key] = error
+        if isinstance(found := self._seen[key], UserError):
+            raise UserError(str(found))
+        return found
+
+
+def _model(where: str, folder: Path, *, needs_chat: bool) -> tuple[str, int | None]:
+    """The content hash of a model folder, and its context length in tokens if its config tells it."""
     if not folder.is_dir():
         raise UserError(f"{where}: no such folder; write a Hugging Face model folder (config.json, weights, tokenizer)")
     if not (folder / "config.json").is_file():
@@ -48,10 +67,10 @@ def _model(cell: Cell, facts: Facts) -> None:
         raise UserError(f"{where}: holds no weights (*.safetensors); save the model there with `save_pretrained`")
     if not any((folder / name).is_file() for name in ("tokenizer.json", "tokenizer_config.json", "tokenizer.model")):
         raise UserError(f"{where}: holds no tokenizer; save it there with `tokenizer.save_pretrained({folder.name!r})`")
-    if cell.model.template.startswith("chat") and not _has_chat_template(folder):
+    if needs_chat and not _has_chat_template(folder):
         raise UserError(f"{where}: its tokenizer has no chat template; write model.template=raw or model.template=r1")
-    facts.hashes["model"] = content_sha256(folder)
-    facts.context = json.loads((folder / "config.json").read_text()).get("max_position_embeddings")
+    context = json.loads((folder / "config.json").read_text()).get("max_position_embeddings")
+    return content_sha256(folder), context
 
 
 def _has_chat_template(folder: Path) -> bool:
@@ -61,38 +80,26 @@ def _has_chat_template(folder: Path) -> bool:
     return config.is_file() and bool(json.loads(config.read_text()).get("chat_template"))
 
 
-def _source(key: str, source: Source, facts: Facts) -> int | None:
-    """Read the rows of a file or a lab task now, so that their faults show before anything starts; their number.
-    A Hub dataset stands for itself by its revision."""
-    if source.kind == "hub":
-        return None
+def _rows(key: str, source: Source) -> tuple[str, int]:
+    """The hash of a source's rows, and how many they are."""
     rows = load(source, key=key)
-    facts.hashes[key] = rows.sha256
-    return len(rows.rows)
+    return rows.sha256, len(rows.rows)
 
 
-def _data(cell: Cell, facts: Facts) -> None:
-    count = _source("data", cell.data, facts)
-    prompts = arm(cell).prompts
-    if count is not None and count < prompts and not cell.data.repeat:
-        raise UserError(
-            f"data: {count} rows cannot fill a rollout of {prompts} prompts; "
-            f"write algo.prompts_per_rollout={count} or fewer, or data.repeat=true"
-        )
+def _label_hash(labels: str) -> str:
+    path = Path(labels).expanduser()
+    if not path.is_file():
+        raise UserError(f"data.labels={labels}: no such file; write a JSONL file of id and label")
+    return content_sha256(path)
 
 
-def facts(cell: Cell) -> Facts:
-    """Look at every file a cell names; faults are gathered, not raised."""
-    found = Facts()
-    jobs = [lambda: _model(cell, found), lambda: _data(cell, found)]
-    jobs += [
-        lambda n=name, b=bench: _source(f"eval.benchmarks.{n}", b, found)
-        for name, bench in cell.eval.benchmarks.items()
-    ]
-    jobs += [lambda: _labels(cell, found), lambda: found.hashes.update(reward_content(cell.reward))]
-    for job in jobs:
+def facts(cell: Cell, read: Reader | None = None) -> Facts:
+    """Look at every file a cell names; faults are gathered, not raised. With `read`, what it has seen is not read
+    again."""
+    found, read = Facts(), read or Reader()
+    for job in (_read_model, _read_data, _read_benchmarks, _read_labels, _read_reward):
         try:
-            job()
+            job(cell, found, read)
         except UserError as error:
             found.faults.append(str(error))
     if cell.model.context is None and found.context is not None:
@@ -100,10 +107,46 @@ def facts(cell: Cell) -> Facts:
     return found
 
 
-def _labels(cell: Cell, facts: Facts) -> None:
-    if cell.data.labels is None:
+def _read_model(cell: Cell, found: Facts, read: Reader) -> None:
+    folder, chat = model_path(cell), cell.model.template.startswith("chat")
+    if folder is None:
         return
-    path = Path(cell.data.labels).expanduser()
-    if not path.is_file():
-        raise UserError(f"data.labels={cell.data.labels}: no such file; write a JSONL file of id and label")
-    facts.hashes["data.labels"] = content_sha256(path)
+    where = f"model.path={cell.model.path}"
+    found.hashes["model"], found.context = read.once(
+        ("model", where, str(chat)), lambda: _model(where, folder, needs_chat=chat)
+    )
+
+
+def _read_source(key: str, source: Source, found: Facts, read: Reader) -> int | None:
+    """Read the rows of a file or a lab task now, so that their faults show before anything starts; their number.
+    A Hub dataset stands for itself by its revision."""
+    if source.kind == "hub":
+        return None
+    found.hashes[key], count = read.once((key, source.model_dump_json()), lambda: _rows(key, source))
+    return count
+
+
+def _read_data(cell: Cell, found: Facts, read: Reader) -> None:
+    count, prompts = _read_source("data", cell.data, found, read), arm(cell).prompts
+    if count is not None and count < prompts and not cell.data.repeat:
+        raise UserError(
+            f"data: {count} rows cannot fill a rollout of {prompts} prompts; "
+            f"write algo.prompts_per_rollout={count} or fewer, or data.repeat=true"
+        )
+
+
+def _read_benchmarks(cell: Cell, found: Facts, read: Reader) -> None:
+    for name, benchmark in cell.eval.benchmarks.items():
+        try:
+            _read_source(f"eval.benchmarks.{name}", benchmark, found, read)
+        except UserError as error:
+            found.faults.append(str(error))
+
+
+def _read_labels(cell: Cell, found: Facts, read: Reader) -> None:
+    if (labels := cell.data.labels) is not None:
+        found.hashes["data.labels"] = read.once(("labels", labels), lambda: _label_hash(labels))
+
+
+def _read_reward(cell: Cell, found: Facts, read: Reader) -> None:
+    found.hashes |= read.once(("reward", cell.reward.model_dump_json()), lambda: reward_content(cell.reward))

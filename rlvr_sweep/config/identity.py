@@ -6,19 +6,29 @@ cell_id(cell, hashes) -> "3f2a9c01b7de"; arm_id is the same without the seed.
 import hashlib
 import json
 import re
+from functools import cache
 from typing import Any
 
 from pydantic import BaseModel
 
 from rlvr_sweep.config.schema import Cell
-from rlvr_sweep.strict import in_identity
+from rlvr_sweep.strict import is_always_in_identity
 
 VERSION = 1  # raise it when the meaning of a field changes, so that old runs are not taken for new ones
 
 
+@cache
+def _fields(model: type[BaseModel]) -> tuple[tuple[str, bool, Any], ...]:
+    """Of each field that can be in the identity: its name, whether it always is, and its default."""
+    said = {name: is_always_in_identity(model, name) for name in model.model_fields}
+    defaults = {name: info.get_default(call_default_factory=True) for name, info in model.model_fields.items()}
+    return tuple((name, bool(always), defaults[name]) for name, always in said.items() if always is not False)
+
+
 def _inside(model: BaseModel) -> dict[str, Any]:
     """The fields of a model that are in the identity, nested models likewise."""
-    return {name: _plain(getattr(model, name)) for name in type(model).model_fields if in_identity(type(model), name)}
+    values = ((name, getattr(model, name), always, default) for name, always, default in _fields(type(model)))
+    return {name: _plain(value) for name, value, always, default in values if always or value != default}
 
 
 def _plain(value: Any) -> Any:
@@ -48,9 +58,12 @@ def cell_id(cell: Cell, hashes: dict[str, str]) -> str:
 
 def arm_id(cell: Cell, hashes: dict[str, str]) -> str:
     """The id of a cell's arm: all its seeds share it."""
-    document = identity(cell, hashes)
-    del document["cell"]["seed"]
-    return digest(document)
+    return digest(without_seed(identity(cell, hashes)))
+
+
+def without_seed(document: dict[str, Any]) -> dict[str, Any]:
+    """The identity of the arm, made of the identity of one of its cells."""
+    return document | {"cell": {key: value for key, value in document["cell"].items() if key != "seed"}}
 
 
 def slug(cell: Cell) -> str:

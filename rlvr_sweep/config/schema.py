@@ -7,6 +7,7 @@ A field made with `outside()` may change where or how a cell runs, never what co
 identity. Rules that need two fields live in rules.py, facts that need the disk in content.py.
 """
 
+import re
 from typing import Annotated, Any, Literal
 
 from pydantic import Field, SerializeAsAny, field_validator, model_validator
@@ -174,7 +175,9 @@ class Compute(Strict):
 
     name: Label
     device: Literal["auto", "cpu", "cuda"] = outside("auto")
-    ranks: int = outside(1, ge=1)
+    ranks: int = outside(1, ge=1)  # processes over all nodes, a GPU each
+    nodes: int = outside(1, ge=1)  # machines the ranks are spread over, under SLURM
+    share: float = outside(1.0, gt=0, le=1)  # part of a GPU that one cell of one rank takes: 0.25 puts four on a GPU
     micro_batch: int | None = outside(None, ge=1)  # completions a forward pass and rank; None: a whole update
     generate_batch: int | None = outside(None, ge=1)  # completions a generate call and rank; None: the whole rollout
     backend: Literal["hf"] = outside("hf")  # what generates rollouts
@@ -193,6 +196,50 @@ class Tracking(Strict):
     entity: str | None = outside(None)
 
 
+class Cluster(Strict):
+    """What SLURM is asked for. What is null is left out of the request, or worked out from the cells."""
+
+    name: Label = "slurm"
+    partition: str | None = outside(None)
+    account: str | None = outside(None)
+    qos: str | None = outside(None)
+    time: str = outside("24:00:00")  # [days-]hours:minutes:seconds
+    gpus: int | None = outside(None, ge=0)  # a node; null: what a task's largest cell takes
+    gpu_type: str | None = outside(None)
+    cpus: int | None = outside(None, ge=1)  # a node; null: 8 a GPU, or the cells' cores
+    memory: str | None = outside(None)  # a node, as in 64G
+    constraint: str | None = outside(None)
+    requeue: bool = outside(True)  # a cell that meets the time limit or is preempted goes back into the queue
+    throttle: int | None = outside(None, ge=1)  # array tasks at once
+    pack: int = outside(1, ge=1)  # cells an array task
+    signal_s: int = outside(120, ge=10)  # seconds before the limit at which cells are told to checkpoint
+    modules: list[str] = outside([])  # module load ...
+    container: str | None = outside(None)  # what goes before the command: apptainer exec --nv image.sif
+    setup: list[str] = outside([])  # further shell lines before the command
+    extra: list[str] = outside([])  # further sbatch options: --mail-type=END
+
+    @field_validator("time")
+    @classmethod
+    def _has_one_way_to_be_written(cls, value: str) -> str:
+        """SLURM reads a bare number as minutes, and YAML reads 1:00:00 as 3600."""
+        if not re.fullmatch(r"(\d+-)?\d{1,3}:\d\d:\d\d", value):
+            raise ValueError(
+                f"{value!r} is no time limit; write [days-]hours:minutes:seconds in quotes, as in '24:00:00'"
+            )
+        return value
+
+
+class Sweep(Strict):
+    """How a grid is run."""
+
+    name: str | None = outside(None, pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]{0,79}$")  # of its manifest
+    max_cells: int = outside(1000, ge=1)  # a larger grid is a typing error until this says otherwise
+    slots: int | None = outside(None, ge=1)  # cells at once; null: as many as the GPUs or cores take
+    stagger_s: float = outside(1.0, ge=0)  # seconds between two starts
+    retry: bool = outside(False)  # take failed cells too
+    max_failures: int = outside(3, ge=1)  # of one cell; beyond it is not retried
+
+
 class Cell(Strict):
     """One run: a model, a reward, data, an algorithm, a seed; and how it is evaluated, run and tracked."""
 
@@ -207,6 +254,8 @@ class Cell(Strict):
     grading: Grading = Field(default_factory=Grading)
     compute: Compute
     tracking: Tracking
+    cluster: Cluster = outside(Cluster())
+    sweep: Sweep = outside(Sweep())
     runs: str = outside("runs")  # where run directories lie
     choices: dict[str, str] = outside({})  # the group choices this was composed from
     deviations: list[str] = outside([])  # gathered from its choices, shown beside its numbers

@@ -17,6 +17,12 @@ def conf_dir() -> Path:
     return checkout if (checkout / "config.yaml").is_file() else PACKAGE / "conf"
 
 
+def launch_dir() -> Path:
+    """What a cluster needs (templates): beside the package in a checkout, inside it when installed from a wheel."""
+    checkout = PACKAGE.parent / "launch"
+    return checkout if checkout.is_dir() else PACKAGE / "launch"
+
+
 @functools.cache
 def groups(conf: Path) -> dict[str, tuple[str, ...]]:
     """Group -> its choices, read from the tree: {"model": ("lab/qwen_math", ...), ...}."""

@@ -39,10 +39,10 @@ def test_every_shipped_choice_makes_a_cell(
     (tmp_path / "plugin_for_tests.py").write_text("def halves(group):\n    return [0.5] * len(group.completions)\n")
     monkeypatch.chdir(tmp_path)
     needs = [need.replace("{tmp}", str(tmp_path)) for need in NEEDS.get((group, choice), [])]
-    cells, faults = compose([f"{group}={choice}", *needs], multirun=False)
-    assert faults == []
-    assert len(cells) == 1
-    assert cells[0].cell.choices[group] in (choice, {"on": "True", "off": "False"}.get(choice))
+    grid = compose([f"{group}={choice}", *needs], multirun=False)
+    assert grid.faults == []
+    assert len(grid.cells) == 1
+    assert grid.cells[0].cell.choices[group] in (choice, {"on": "True", "off": "False"}.get(choice))
 
 
 def refused(*lines: str, multirun: bool = False) -> list[str]:
@@ -79,6 +79,17 @@ def refused(*lines: str, multirun: bool = False) -> list[str]:
         ("~seed", "~seed", "seed=null"),
         ("seed=[1,2", "seed=[1,2", "quotes"),
         ("hydra.run.dir=x", "hydra.run.dir=x", "--help"),
+        ("hydra/sweeper=basic", "hydra/sweeper=basic", "--help"),
+        ("hydra/launcher=slrum", "hydra/launcher=slrum", "did you mean slurm?"),
+        ("hydra/launcher=local,slurm", "hydra/launcher=local,slurm", "hydra/launcher=local"),
+        ("seed=interval(0,1)", "seed=interval(0,1)", "range("),
+        ("seed=range(5,0)", "seed=range(5,0)", "range("),
+        ("seed=range(0,inf)", "seed=range(0,inf)", "range("),
+        ("seed=glob(*)", "seed=glob(*)", "seed=A,B"),
+        ("model=glob(lama*)", "model=glob(lama*)", "lab/llama"),
+        ("model=range(0,3)", "model=range(0,3)", "model=A,B"),
+        ("model@eval=lab/llama", "model@eval=lab/llama", "model=lab/llama"),
+        ("experiment=nothing", "experiment=nothing", "there are none"),
     ],
 )
 def test_a_mistake_is_one_line_with_its_remedy(line: str, where: str, remedy: str) -> None:
@@ -123,6 +134,33 @@ def test_a_grid_is_the_product_of_its_sweeps() -> None:
     assert [(c.cell.model.name, c.cell.seed) for c in cells] == [
         (model, seed) for model in ("lab/qwen", "lab/olmo") for seed in (0, 1, 2)
     ]
+
+
+def test_of_two_lines_for_a_key_the_last_counts() -> None:
+    [composed] = compose_or_refuse(["seed=0,1", "model=lab/qwen", "seed=3", "model=lab/olmo"], multirun=True)
+    assert (composed.cell.seed, composed.cell.model.name) == (3, "lab/olmo")
+
+
+def test_the_launcher_is_no_part_of_a_cell() -> None:
+    grid = compose(["hydra/launcher=slurm", "seed=1"], multirun=False)
+    assert (grid.launcher, grid.faults, [cell.overrides for cell in grid.cells]) == ("slurm", [], [("seed=1",)])
+    assert compose(["seed=1"], multirun=False).launcher is None
+    assert grid.cells[0].cell_id == compose_or_refuse(["seed=1"], multirun=False)[0].cell_id
+
+
+def test_a_debug_choice_can_be_taken_away(tmp_path: Path) -> None:
+    (tmp_path / "experiment").mkdir()
+    file = tmp_path / "experiment" / "small.yaml"
+    file.write_text("# @package _global_\ndefaults:\n  - override /debug: smoke\n")
+    lines = ["experiment=small", "debug=null,smoke"]
+    cells = compose_or_refuse(lines, multirun=True, config_dir=tmp_path)
+    assert [cell.cell.algo.rollouts for cell in cells] == [20, 2]
+
+
+def test_a_folder_of_runs_beside_ones_own_choices_is_no_group(tmp_path: Path) -> None:
+    (tmp_path / "runs").mkdir()
+    [composed] = compose_or_refuse([f"runs={tmp_path}/runs"], multirun=False, config_dir=tmp_path)
+    assert composed.cell.runs == f"{tmp_path}/runs"
 
 
 def test_a_tree_of_ones_own_adds_choices(tmp_path: Path) -> None:

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from rlvr_sweep.config.compose import compose
+from rlvr_sweep.config.compose import compose, compose_or_refuse
 from rlvr_sweep.lab.families import model_dir
 
 
@@ -17,7 +17,7 @@ def folder(tmp_path: Path) -> Path:
 
 
 def faults(folder: Path, *lines: str) -> list[str]:
-    return compose(["model=path", f"model.path={folder}", *lines], multirun=False)[1]
+    return compose(["model=path", f"model.path={folder}", *lines], multirun=False).faults
 
 
 def test_a_model_folder_is_a_cell(folder: Path) -> None:
@@ -25,12 +25,12 @@ def test_a_model_folder_is_a_cell(folder: Path) -> None:
 
 
 def test_its_content_is_its_identity(folder: Path, tmp_path: Path) -> None:
-    [here], _ = compose(["model=path", f"model.path={folder}"], multirun=False)
+    [here] = compose_or_refuse(["model=path", f"model.path={folder}"], multirun=False)
     moved = folder.rename(tmp_path / "elsewhere")
-    [there], _ = compose(["model=path", f"model.path={moved}"], multirun=False)
+    [there] = compose_or_refuse(["model=path", f"model.path={moved}"], multirun=False)
     weights = moved / "model.safetensors"
     weights.write_bytes(weights.read_bytes()[:-1] + b"\x01")
-    [changed], _ = compose(["model=path", f"model.path={moved}"], multirun=False)
+    [changed] = compose_or_refuse(["model=path", f"model.path={moved}"], multirun=False)
     assert here.cell_id == there.cell_id != changed.cell_id
 
 

@@ -5,7 +5,8 @@ from pathlib import Path
 import pytest
 
 from rlvr_sweep.config.compose import Composed, compose_or_refuse
-from rlvr_sweep.config.identity import arm_id, cell_id, identity, slug
+from rlvr_sweep.config.identity import _inside, arm_id, cell_id, identity, slug
+from rlvr_sweep.strict import Strict, added
 
 FILES = {
     "model": "0" * 64,
@@ -83,3 +84,16 @@ def test_golden_ids() -> None:
     assert identity(default.cell, FILES)["version"] == 1
     golden = [(cell_id(c.cell, FILES), arm_id(c.cell, FILES)) for c in (default, spurious)]
     assert golden == [("bd193b794d85", "2400bb7d6599"), ("67c046ddb351", "d2e38472dc4b")]
+
+
+class _Old(Strict):
+    rate: float = 0.5
+
+
+class _New(_Old):
+    whiten: bool = added(False)
+
+
+def test_a_new_option_makes_no_old_run_new() -> None:
+    assert _inside(_New()) == _inside(_Old())
+    assert _inside(_New(whiten=True)) == {"rate": 0.5, "whiten": True}

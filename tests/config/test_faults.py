@@ -1,0 +1,65 @@
+"""What is said of a faulty grid: every fault once, with the choices it holds for, and not more than can be read."""
+
+import pytest
+
+from rlvr_sweep.config.compose import Grid, compose
+from rlvr_sweep.config.faults import Faults
+from rlvr_sweep.errors import UserError
+
+
+def faults(*lines: str) -> list[str]:
+    grid = compose(list(lines), multirun=True)
+    assert grid.cells == []
+    return grid.faults
+
+
+def test_a_fault_of_all_cells_is_one_line() -> None:
+    [fault] = faults("algo.rollouts=0", "seed=range(0,300)", "model=lab/qwen,lab/llama")
+    assert fault.startswith("algo.rollouts=0: ")
+
+
+def test_a_fault_of_some_cells_names_their_choices() -> None:
+    [fault] = faults("model=qwen2.5_7b,lab/llama", "model.template=chat,raw,chat_boxed", "seed=0,1")
+    assert fault.startswith("with model=lab/llama model.template=chat_boxed: model.template: 'chat_boxed' is not for")
+
+
+def test_a_fault_that_says_its_choice_itself_says_it_once() -> None:
+    [fault] = faults("seed=0,-1", "model=lab/qwen,lab/llama")
+    assert fault.startswith("seed=-1: ")
+
+
+def test_many_choices_are_counted() -> None:
+    grid = Faults()
+    for seed in range(8):
+        grid.add({"seed": f"seed={seed}"}, ["broken"] if seed < 5 else [])
+    assert grid.lines() == ["with seed=0,1,2 and 2 more: broken"]
+
+
+def test_faults_that_no_choices_single_out_name_a_cell() -> None:
+    grid = Faults()
+    for model, clip, found in (("a", "x", ["broken"]), ("a", "y", []), ("b", "x", []), ("b", "y", ["broken"])):
+        grid.add({"model": f"model={model}", "clip": f"clip={clip}"}, found)
+    assert grid.lines() == ["with model=a clip=x and 1 more cells: broken"]
+
+
+def test_cells_that_fail_earlier_do_not_narrow_a_later_fault() -> None:
+    found = faults("seed=0,-1", "algo.max_completion_tokens=64,250")
+    assert [fault.split(": ")[0] for fault in found] == ["seed=-1", "with algo.max_completion_tokens=250"]
+
+
+def test_more_than_twenty_faults_are_counted() -> None:
+    found = faults("seed=range(-40,0)", "sead=1")
+    assert len(found) == 21
+    assert found[0].startswith("sead=1: unknown key")
+    assert found[-1] == "... and 21 more"
+
+
+def test_an_unknown_choice_is_not_followed_by_what_its_stand_in_lacks() -> None:
+    [fault] = faults("reward=weigted", "reward.of=[{reward: python, weight: 2}]")
+    assert fault.startswith("reward=weigted: ")
+
+
+def test_faults_refuse_the_grid() -> None:
+    with pytest.raises(UserError, match=r"^a\nb$"):
+        Grid(faults=["a", "b"]).or_refuse()
+    assert Grid(launcher="slurm").or_refuse().launcher == "slurm"
