@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from rlvr_sweep.cell_dir import CellDir
+from rlvr_sweep.cell_dir import CellDir, Locked, holder
 from rlvr_sweep.errors import UserError
 
 
@@ -49,10 +49,34 @@ def test_a_directory_of_another_version_is_not_overwritten(make_cell: Callable[.
     assert json.loads(file.read_text()) == {"format": 99}
 
 
-def test_a_damaged_status_is_named_not_raised(make_cell: Callable[..., CellDir]) -> None:
+@pytest.mark.parametrize("damage", [b'{"state": "run', b"\xff\x00", b"[1, 2]", b""])
+def test_a_damaged_status_is_named_and_set_aside(make_cell: Callable[..., CellDir], damage: bytes) -> None:
     directory = make_cell()
-    (directory.path / "status.json").write_text('{"state": "run')
-    assert directory.read_status()["reason"] == "status.json is damaged"
+    (directory.path / "status.json").write_bytes(damage)
+    status = directory.read_status()
+    assert (status["state"], status["reason"]) == ("pending", "status.json is damaged")
+    directory.status(state="running", attempt=1)
+    assert directory.read_status()["state"] == "running"
+    assert (directory.path / "status.json.damaged").read_bytes() == damage
+
+
+def test_failures_are_counted(make_cell: Callable[..., CellDir]) -> None:
+    directory = make_cell()
+    directory.fail("x", code=1)
+    directory.status(state="running")
+    directory.fail("y", code=1)
+    status = directory.read_status()
+    assert (status["failures"], status["reason"], status["state"]) == (2, "y", "failed")
+
+
+def test_looking_whether_a_cell_is_held_does_not_hold_it(make_cell: Callable[..., CellDir]) -> None:
+    directory = make_cell()
+    assert holder(directory.path) is None
+    with directory.lock():
+        assert "process" in (holder(directory.path) or "")
+        with pytest.raises(Locked, match="is being run by process"), CellDir(directory.path).lock():
+            pass
+    assert holder(directory.path) is None
 
 
 def test_attempts_are_numbered(make_cell: Callable[..., CellDir]) -> None:

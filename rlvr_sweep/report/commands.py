@@ -50,7 +50,8 @@ def main(argv: list[str]) -> int:
     args = _parser().parse_args(argv)
     from rich.console import Console
 
-    from rlvr_sweep.report.record import Record, find_all
+    from rlvr_sweep.find import find_all
+    from rlvr_sweep.report.record import Record
 
     if isinstance(sys.stdout, io.TextIOWrapper):
         sys.stdout.reconfigure(errors="backslashreplace")  # completions hold what a terminal's encoding may lack

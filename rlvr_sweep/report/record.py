@@ -1,12 +1,11 @@
-"""Reads one cell's directory, also while the cell runs, and finds cells by path, id or a part of their name.
+"""Reads one cell's directory, also while the cell runs.
 
-    record = Record(find("3f2a", runs=Path("runs")))
+    record = Record(find("3f2a", runs=Path("runs")))     # find: rlvr_sweep/find.py
     record.metrics[-1]["reward"]; record.eval_rows("math500", step=80); record.rollout_rows()
 
 A missing file is an empty list, a half-written last line is left out; a directory of another version is refused.
 """
 
-import difflib
 import json
 import os
 from collections.abc import Iterable, Iterator
@@ -15,11 +14,8 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
+from rlvr_sweep.cell_dir import FORMAT
 from rlvr_sweep.errors import UserError
-
-FORMAT = 1  # of the directory, as written by rlvr_sweep.cell_dir, which is not imported: it brings Hydra
-SWEEPS = "_sweeps"
-SHOWN = 5  # names in a message
 
 
 class Record:
@@ -199,61 +195,3 @@ def replaced(path: Path) -> Iterator[Path]:
         raise UserError(f"{path}: cannot be written ({error.strerror})") from None
     finally:
         partial.unlink(missing_ok=True)
-
-
-def cells_in(runs: Path) -> list[Path]:
-    """The directories of cells under `runs`, by name."""
-    return sorted(file.parent for file in Path(runs).glob("*/cell.json"))
-
-
-def find(ref: str, runs: Path) -> Path:
-    """The directory of one cell, given by path, by its name, by the first digits of its id, or by a part of its name.
-
-    Raises UserError with the nearest names where none or several match.
-    """
-    path = Path(ref).expanduser()
-    if path.is_dir() and ("/" in ref or (path / "cell.json").is_file()):
-        return path
-    cells = cells_in(runs)
-    if not cells:
-        raise UserError(f"{ref}: there is no cell in {runs}; run one with: python -m rlvr_sweep, or write --runs DIR")
-    ids = {cell: cell.name.rpartition("--")[2] for cell in cells}
-    for rule in (
-        lambda cell: ref in (cell.name, ids[cell]),
-        lambda cell: len(ref) >= 3 and ids[cell].startswith(ref),
-        lambda cell: ref in cell.name,
-    ):
-        found = [cell for cell in cells if rule(cell)]
-        if len(found) == 1:
-            return found[0]
-        if found:
-            more = f" and {len(found) - SHOWN} more" if len(found) > SHOWN else ""
-            names = ", ".join(cell.name for cell in found[:SHOWN])
-            raise UserError(f"{ref}: {len(found)} cells match: {names}{more}; write more of the name, or the id")
-    names = {cell.name: cell for cell in cells}
-    near = difflib.get_close_matches(ref, names, n=SHOWN, cutoff=0.3) or list(names)[:SHOWN]
-    raise UserError(f"{ref}: no such cell in {runs}; the nearest: {', '.join(near)}")
-
-
-def find_all(refs: Iterable[str], runs: Path) -> tuple[list[Path], list[str]]:
-    """Like `find` for each; a directory of cells, or of a sweep (with its manifest.jsonl), stands for all its cells.
-
-    Returns the directories, each once, and the ids of a sweep's cells that have none yet.
-    """
-    found: dict[Path, None] = {}
-    absent: list[str] = []
-    for ref in refs:
-        path = Path(ref).expanduser()
-        sweep = next((p for p in (path, Path(runs) / SWEEPS / ref) if (p / "manifest.jsonl").is_file()), None)
-        if sweep is not None:
-            for row in read_lines(sweep / "manifest.jsonl"):
-                member = next(sweep.parent.parent.glob(f"*--{row['cell_id']}"), None)
-                if member is None:
-                    absent.append(row["cell_id"])
-                else:
-                    found[member] = None
-        elif path.is_dir() and not (path / "cell.json").is_file() and cells_in(path):
-            found |= dict.fromkeys(cells_in(path))
-        elif path.name != SWEEPS:  # the shell's runs/* gives it too
-            found[find(ref, runs)] = None
-    return list(found), absent

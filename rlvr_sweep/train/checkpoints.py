@@ -2,12 +2,13 @@
 
     newest(cell_dir / "checkpoints", ranks=1) -> Path | None
 
-A checkpoint counts once its COMPLETE file is there, written last, after every rank is done; it lists what must be there
-and how large. An incomplete one (a kill, a full disk) is removed at the next start. The one before is removed only
-after a new one is complete. TRL keeps the current rollout in memory and does not save it; we do, so that a resume in
-its middle is exact.
+A checkpoint counts once its COMPLETE file is there, written last, after every rank is done; it lists what must be
+there, how large, and of what is small also the hash. One without that file (a kill, a full disk) is removed at the next
+start; one that is not as its list says is set aside. The one before is removed only after a new one is complete. TRL
+keeps the current rollout in memory and does not save it; we do, so that a resume in its middle is exact.
 """
 
+import hashlib
 import json
 import os
 import shutil
@@ -17,11 +18,18 @@ from typing import Any
 from rlvr_sweep.errors import UserError
 
 COMPLETE = "COMPLETE"
+HASHED_BYTES = 64 << 20  # of a larger file only the size is checked: hashing a 7B model's optimizer takes minutes
 
 
-def _files(checkpoint: Path) -> dict[str, int]:
+def _entry(file: Path) -> list[Any]:
+    """Size and hash of a file, as COMPLETE lists it."""
+    size = file.stat().st_size
+    return [size, hashlib.sha256(file.read_bytes()).hexdigest() if size <= HASHED_BYTES else None]
+
+
+def _files(checkpoint: Path) -> dict[str, list[Any]]:
     return {
-        str(p.relative_to(checkpoint)): p.stat().st_size
+        str(p.relative_to(checkpoint)): _entry(p)
         for p in sorted(checkpoint.rglob("*"))
         if p.is_file() and p.name != COMPLETE
     }
@@ -29,11 +37,12 @@ def _files(checkpoint: Path) -> dict[str, int]:
 
 def complete(checkpoint: Path, *, ranks: int) -> None:
     """Mark a checkpoint complete and remove the older ones."""
-    for name in _files(checkpoint):  # what is listed must be on the disk before the list is
+    files = _files(checkpoint)
+    for name in files:  # what is listed must be on the disk before the list is
         with (checkpoint / name).open("rb") as file:
             os.fsync(file.fileno())
     partial = checkpoint / f".{COMPLETE}.tmp"
-    partial.write_text(json.dumps({"ranks": ranks, "files": _files(checkpoint)}))
+    partial.write_text(json.dumps({"ranks": ranks, "files": files}))
     os.replace(partial, checkpoint / COMPLETE)
     for other in checkpoint.parent.glob("checkpoint-*"):
         if other != checkpoint and step_of(other) < step_of(checkpoint):
@@ -45,22 +54,27 @@ def step_of(checkpoint: Path) -> int:
     return int(checkpoint.name.split("-")[1])
 
 
-def _is_complete(checkpoint: Path) -> bool:
-    marker = checkpoint / COMPLETE
-    if not marker.is_file():
-        return False
+def _damage(checkpoint: Path) -> str | None:
+    """What is wrong with a checkpoint that says it is complete; None: nothing."""
     try:
-        expected: dict[str, Any] = json.loads(marker.read_text())["files"]
-    except (json.JSONDecodeError, KeyError):
-        return False
-    return all((checkpoint / f).is_file() and (checkpoint / f).stat().st_size == size for f, size in expected.items())
+        listed = json.loads((checkpoint / COMPLETE).read_text())["files"]
+    except (ValueError, KeyError, TypeError):
+        return f"{COMPLETE} cannot be read"
+    for name, (size, digest) in listed.items():
+        file = checkpoint / name
+        if not file.is_file():
+            return f"{name} is missing"
+        if file.stat().st_size != size:
+            return f"{name} has {file.stat().st_size} of {size} bytes"
+        if digest is not None and _entry(file)[1] != digest:
+            return f"{name} has changed since it was written"
+    return None
 
 
 def newest(folder: Path, *, ranks: int) -> Path | None:
-    """The newest complete checkpoint; raises UserError if it was written by another number of ranks."""
-    found = sorted(folder.glob("checkpoint-*"), key=step_of)
-    for checkpoint in reversed(found):
-        if not _is_complete(checkpoint):
+    """The newest sound checkpoint; raises UserError if it was written by another number of ranks."""
+    for checkpoint in sorted(folder.glob("checkpoint-*"), key=step_of, reverse=True):
+        if not (checkpoint / COMPLETE).is_file() or _damage(checkpoint):
             continue
         written_by = json.loads((checkpoint / COMPLETE).read_text())["ranks"]
         if written_by != ranks:
@@ -72,9 +86,21 @@ def newest(folder: Path, *, ranks: int) -> Path | None:
     return None
 
 
-def discard_incomplete(folder: Path) -> list[str]:
-    """Remove what a kill or a full disk left half written; their names."""
-    broken = [c for c in sorted(folder.glob("checkpoint-*")) if not _is_complete(c)]
-    for checkpoint in broken:
-        shutil.rmtree(checkpoint)
-    return [c.name for c in broken]
+def discard_incomplete(folder: Path) -> None:
+    """Remove what a kill or a full disk left half written."""
+    for checkpoint in folder.glob("checkpoint-*"):
+        if not (checkpoint / COMPLETE).is_file():
+            shutil.rmtree(checkpoint)
+
+
+def set_damaged_aside(folder: Path) -> list[str]:
+    """Rename the checkpoints that are not as they were written; a line for each."""
+    said = []
+    for checkpoint in sorted(folder.glob("checkpoint-*")):
+        if (checkpoint / COMPLETE).is_file() and (damage := _damage(checkpoint)):
+            aside = checkpoint.with_name(f"damaged-{checkpoint.name}")
+            if aside.exists():
+                shutil.rmtree(aside)
+            checkpoint.rename(aside)
+            said.append(f"{checkpoint}: damaged ({damage}); set aside as {aside.name}")
+    return said

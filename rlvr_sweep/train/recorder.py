@@ -13,6 +13,8 @@ import os
 from pathlib import Path
 from typing import Any
 
+from rlvr_sweep.errors import UserError
+
 
 def _line(row: dict[str, Any]) -> str:
     clean = {k: (None if isinstance(v, float) and not math.isfinite(v) else v) for k, v in row.items()}
@@ -24,13 +26,33 @@ def _cut(path: Path, last_step: int) -> None:
     if not path.is_file():
         return
     kept = []
-    for line in path.read_text().splitlines(keepends=True):
-        if not line.endswith("\n") or json.loads(line)["step"] > last_step:
+    for number, line in enumerate(path.read_text(errors="replace").splitlines(keepends=True), 1):
+        if not line.endswith("\n"):
+            break
+        try:
+            step = json.loads(line)["step"]
+        except (ValueError, KeyError, TypeError):
+            raise UserError(
+                f"{path}, line {number}: damaged, and no checkpoint holds it; move {path.parent} away and run it again"
+            ) from None
+        if step > last_step:
             break
         kept.append(line)
     partial = path.with_suffix(".tmp")
     partial.write_text("".join(kept))
     os.replace(partial, path)
+
+
+def _is_readable(part: Path) -> bool:
+    """Whether its footer is there, which is written last."""
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
+    try:
+        pq.read_metadata(part)
+    except (pa.ArrowInvalid, OSError):
+        return False
+    return True
 
 
 class Recorder:
@@ -44,9 +66,13 @@ class Recorder:
         """Forget what a former attempt wrote beyond its checkpoint (optimizer step, last generated rollout)."""
         for name in ("metrics.jsonl", "timings.jsonl"):
             _cut(self.path / name, step)
-        for part in (self.path / "rollouts").glob("part-*"):
+        for part in sorted((self.path / "rollouts").glob("part-*.parquet")):
             if int(part.stem.split("-")[1]) > rollout:
                 part.unlink()
+            elif not _is_readable(part):
+                aside = part.with_name(f"damaged-{part.name}")
+                part.rename(aside)
+                print(f"rlvr_sweep: {part}: damaged; set aside as {aside.name}, its completions are lost", flush=True)
 
     def step(self, metrics: dict[str, Any], timings: dict[str, Any]) -> None:
         """One optimizer step: both rows hold `step` and `rollout`."""

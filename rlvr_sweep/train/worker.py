@@ -27,9 +27,10 @@ from contextlib import nullcontext
 from pathlib import Path
 from typing import Any
 
-from rlvr_sweep.cell_dir import ATTEMPT, CellDir, Locked, write_atomically
+from rlvr_sweep.cell_dir import ATTEMPT, JOB, CellDir, Locked, write_atomically
 from rlvr_sweep.config.rules import arm
 from rlvr_sweep.errors import UserError
+from rlvr_sweep.train import checkpoints, failure
 
 FAILED, USER_ERROR, LOCKED, STOPPED = 1, 2, 3, 75  # 75 is EX_TEMPFAIL: start it again and it goes on
 
@@ -40,6 +41,8 @@ def main(argv: list[str]) -> int:
     try:
         directory = CellDir(Path(argv[0]))
         with directory.lock() if rank == 0 else nullcontext():
+            if directory.is_done:  # another process was quicker
+                return 0
             return _attempt(directory, rank=rank, began=began)
     except Locked as error:
         print(f"rlvr_sweep: {error}", file=sys.stderr)
@@ -55,16 +58,18 @@ def _attempt(directory: CellDir, *, rank: int, began: float) -> int:
     if rank == 0:
         number = int(os.environ.get(ATTEMPT) or directory.next_attempt())
         begun = {"state": "running", "attempt": number, "pid": os.getpid(), "started": time.time()}
-        say(**begun, finished=None, reason=None, exit=None)
+        say(**begun, job=os.environ.get(JOB), finished=None, reason=None, exit=None)
     try:
         finished = train(directory, say=say, is_main=rank == 0, began=began)
     except UserError as error:
         _fail(directory, rank, str(error), USER_ERROR)
         raise
     except Exception as error:  # the process boundary: the log holds the traceback, the status its first line
+        reason = failure.reason(error, directory.path)
+        if rank == 0:  # on a full disk a half-written checkpoint takes the room that log and status need
+            checkpoints.discard_incomplete(directory.path / "checkpoints")
         traceback.print_exc()
-        first = str(error).strip().splitlines()[:1]
-        _fail(directory, rank, ": ".join([type(error).__name__, *first]), FAILED)
+        _fail(directory, rank, reason, FAILED)
         return FAILED
     if not finished:
         reason = "asked to stop; start it again and it goes on"
@@ -82,7 +87,10 @@ def _fail(directory: CellDir, rank: int, reason: str, code: int) -> None:
     status = directory.read_status()
     if rank == 0 or status.get("state") == "running":
         where = f"rank {rank}: " if rank else ""
-        directory.status(state="failed", finished=time.time(), reason=where + reason, exit=code)
+        try:
+            directory.fail(where + reason, code=code)
+        except OSError as error:  # a full disk: whoever started us writes it once there is room, from our last line
+            print(f"rlvr_sweep: {where}{reason} (and status.json: {error.strerror})", file=sys.stderr)
 
 
 def train(directory: CellDir, *, say: Callable[..., None], is_main: bool, began: float) -> bool:
@@ -96,7 +104,6 @@ def train(directory: CellDir, *, say: Callable[..., None], is_main: bool, began:
     from transformers import PrinterCallback
 
     from rlvr_sweep.grading.pool import Grader
-    from rlvr_sweep.train import checkpoints
     from rlvr_sweep.train.arguments import arguments
     from rlvr_sweep.train.environment import environment
     from rlvr_sweep.train.evaluation import Evaluation
@@ -165,6 +172,8 @@ def train(directory: CellDir, *, say: Callable[..., None], is_main: bool, began:
         trainer.accelerator.wait_for_everyone()
         if recorder is not None:
             checkpoints.discard_incomplete(directory.path / "checkpoints")
+            for line in checkpoints.set_damaged_aside(directory.path / "checkpoints"):
+                print(f"rlvr_sweep: {line}", file=sys.stderr)
             step = checkpoints.step_of(checkpoint) if checkpoint else 0
             recorder.resume_at(step=step, rollout=-(-step // batch.updates))
         phases.enter("train")

@@ -1,14 +1,12 @@
-"""Reading cells while they run, after they broke, and finding them by what a user types."""
+"""Reading cells while they run and after they broke."""
 
 import json
 from pathlib import Path
 
 import pytest
 
-from rlvr_sweep import cell_dir
 from rlvr_sweep.errors import UserError
-from rlvr_sweep.report import record as module
-from rlvr_sweep.report.record import Record, find, find_all
+from rlvr_sweep.report.record import Record
 from tests.report.cells import cell, write
 
 
@@ -20,10 +18,6 @@ def test_reads_what_the_trainer_writes(tmp_path: Path) -> None:
     assert len(record.eval_rows("add", 8)) == 80 and record.eval_rows("add", 8)[0]["seed"] == 3
     assert record.rollout_rows()[0]["rollout"] == 4
     assert (record.state, record.seed, record.reason) == ("done", 3, None)
-
-
-def test_format_is_the_one_that_is_written() -> None:
-    assert module.FORMAT == cell_dir.FORMAT
 
 
 def test_a_running_cell_may_lack_anything_and_end_in_half_a_line(tmp_path: Path) -> None:
@@ -64,39 +58,6 @@ def test_no_cell_and_another_version_are_one_line(tmp_path: Path) -> None:
     (path / "cell.json").write_text('{"format": 1,')
     with pytest.raises(UserError, match="broken JSON"):
         Record(path)
-
-
-def test_find_by_path_name_id_and_part(tmp_path: Path) -> None:
-    made = [cell(tmp_path, seed=seed, model=model) for seed in (0, 1) for model in ("lab/qwen", "lab/qwen_math")]
-    target = made[3]
-    identifier = target.name.rpartition("--")[2]
-    for ref in (str(target), target.name, identifier, identifier[:5], "qwen_math-lab-add-ground_truth-s1"):
-        assert find(ref, tmp_path) == target
-
-
-def test_find_names_what_is_near(tmp_path: Path) -> None:
-    names = [cell(tmp_path, seed=seed).name for seed in range(7)]
-    with pytest.raises(UserError, match=r"7 cells match: .* and 2 more"):
-        find("qwen", tmp_path)
-    with pytest.raises(UserError, match=r"no such cell .* nearest: ") as caught:
-        find(names[0].replace("ground", "grond"), tmp_path)
-    assert names[0] in str(caught.value)
-    with pytest.raises(UserError, match="there is no cell"):
-        find("x", tmp_path / "nothing")
-
-
-def test_find_all_takes_folders_and_sweeps(tmp_path: Path) -> None:
-    runs = tmp_path / "runs"
-    made = [cell(runs, seed=seed) for seed in range(3)]
-    sweep = runs / "_sweeps" / "first"
-    sweep.mkdir(parents=True)
-    ids = [path.name.rpartition("--")[2] for path in made[:2]]
-    (sweep / "manifest.jsonl").write_text("".join(json.dumps({"cell_id": i}) + "\n" for i in [*ids, "f" * 12]))
-    assert find_all([str(runs)], runs) == (sorted(made), [])
-    assert find_all(["first"], runs) == (made[:2], ["f" * 12])
-    assert find_all([str(sweep)], tmp_path) == (made[:2], ["f" * 12])
-    assert find_all([str(p) for p in runs.iterdir()], runs)[1] == []  # what the shell makes of runs/*
-    assert find_all([made[0].name, ids[0]], runs) == ([made[0]], [])
 
 
 def test_the_log_of_the_newest_attempt(tmp_path: Path) -> None:

@@ -14,7 +14,8 @@ import pytest
 from rlvr_sweep.__main__ import main
 from rlvr_sweep.cell_dir import CellDir
 from rlvr_sweep.config.compose import compose_or_refuse
-from rlvr_sweep.sweep.local import Tail
+from rlvr_sweep.sweep.state import read
+from rlvr_sweep.sweep.view import Tail
 from tests.conftest import TINY
 
 
@@ -145,6 +146,74 @@ def test_a_cell_that_is_being_run_is_not_run_twice(tmp_path: Path, capfd: pytest
     assert "is being run by process" in capfd.readouterr().out
     assert directory.read_status()["attempt"] == 7  # whoever runs it is left alone
     assert not (directory.path / "attempts").exists()
+
+
+def start_grid(runs: Path, *lines: str) -> subprocess.Popen:
+    command = [sys.executable, "-m", "rlvr_sweep", "-m", *TINY, "compute=cpu", "sweep.stagger_s=0.2", f"runs={runs}"]
+    return subprocess.Popen([*command, *lines], start_new_session=True, stdout=subprocess.PIPE, text=True)
+
+
+def states_in(runs: Path) -> list[str]:
+    return [read(p).state for p in sorted(runs.glob("*--*"))]
+
+
+def test_a_cell_that_fails_stops_no_other(tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
+    lines = [*TINY, "compute=cpu", f"runs={tmp_path}"]
+    broken = CellDir.create(compose_or_refuse([*lines, "seed=0"], multirun=False)[0])
+    (broken.path / "metrics.jsonl").mkdir()
+    assert main(["-m", *lines, "seed=0,1,2", "sweep.slots=2"]) == 1
+    assert states_in(tmp_path) == ["failed", "done", "done"]
+    out = capfd.readouterr().out
+    assert f"{broken.path.name}: failed: IsADirectoryError" in out
+    assert out.count("[3/3] start") == 1
+    assert main(["-m", *lines, "seed=0,1,2"]) == 0  # a failed cell waits for `retry`
+    assert "1 failed before" in capfd.readouterr().out
+    (broken.path / "metrics.jsonl").rmdir()
+    assert main(["retry", broken.cell_id, "--runs", str(tmp_path)]) == 0
+    assert states_in(tmp_path) == ["done"] * 3
+
+
+def test_two_sweeps_at_once_run_no_cell_twice(tmp_path: Path) -> None:
+    both = [start_grid(tmp_path, "seed=0,1,2", "sweep.slots=1") for _ in range(2)]
+    for process in both:
+        process.communicate(timeout=240)
+    assert states_in(tmp_path) == ["done"] * 3
+    for path in tmp_path.glob("*--*"):
+        assert len(list(path.glob("attempts/*/env.json"))) == 1  # written under the lock
+
+
+def test_a_killed_sweep_leaves_no_process_and_loses_nothing(tmp_path: Path) -> None:
+    process = start_grid(tmp_path, "seed=0,1", "algo.rollouts=200", "sweep.slots=2")
+    wait_for(lambda: sum(len(p.read_text().splitlines()) >= 3 for p in tmp_path.glob("*/metrics.jsonl")) == 2)
+    process.kill()
+    wait_for(lambda: workers_of(tmp_path) == [], 60)
+    assert states_in(tmp_path) == ["preempted"] * 2
+    assert len(list(tmp_path.glob("*/checkpoints/*/COMPLETE"))) == 2
+
+
+def test_ctrl_c_reaches_all_cells_and_starts_no_more(tmp_path: Path) -> None:
+    process = start_grid(tmp_path, "seed=0,1,2", "algo.rollouts=200", "sweep.slots=2")
+    wait_for(lambda: sum(len(p.read_text().splitlines()) >= 1 for p in tmp_path.glob("*/metrics.jsonl")) == 2)
+    process.send_signal(signal.SIGTERM)
+    out, _ = process.communicate(timeout=60)
+    assert process.returncode == 75
+    assert sorted(states_in(tmp_path)) == ["pending", "preempted", "preempted"]
+    assert out.count("stopping after this update") == 1
+    assert workers_of(tmp_path) == []
+
+
+def test_a_worker_killed_from_outside_is_taken_again(tmp_path: Path) -> None:
+    process = start_grid(tmp_path, "seed=0", "algo.rollouts=20")
+    wait_for(lambda: steps(tmp_path) >= 3)
+    os.kill(only_cell(tmp_path).read_status()["pid"], signal.SIGKILL)
+    out, _ = process.communicate(timeout=60)
+    assert process.returncode == 1
+    assert "ended from outside by SIGKILL" in out
+    assert states_in(tmp_path) == ["preempted"]
+    again = start_grid(tmp_path, "seed=0", "algo.rollouts=20")
+    again.communicate(timeout=120)
+    assert again.returncode == 0
+    assert states_in(tmp_path) == ["done"]
 
 
 def test_how_a_cell_runs_may_change_between_attempts(tmp_path: Path) -> None:

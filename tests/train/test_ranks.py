@@ -12,13 +12,13 @@ import pyarrow.parquet as pq
 import pytest
 
 from rlvr_sweep.cell_dir import CellDir
-from rlvr_sweep.sweep.local import _command
+from rlvr_sweep.sweep.process import command
 
 STOPPED = 75
 
 
 def start(directory: CellDir) -> subprocess.Popen:
-    return subprocess.Popen(_command(directory), stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True)
+    return subprocess.Popen(command(directory), stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True)
 
 
 def digest(directory: CellDir) -> list[str]:

@@ -11,6 +11,7 @@ from typing import Any
 import pytest
 
 from rlvr_sweep.cell_dir import CellDir
+from rlvr_sweep.errors import UserError
 from rlvr_sweep.train import worker
 from rlvr_sweep.train.recorder import Recorder
 
@@ -106,6 +107,63 @@ def test_an_incomplete_checkpoint_is_ignored(
     truncate(checkpoint / "optimizer.pt")
     assert run(broken)
     assert record(broken) == record(straight)
+
+
+def flip(file: Path) -> None:
+    """One bit in the middle, as a failing disk might."""
+    data = bytearray(file.read_bytes())
+    data[len(data) // 2] ^= 1
+    file.write_bytes(data)
+
+
+@pytest.mark.parametrize(
+    ("name", "damage", "said"),
+    [
+        ("model.safetensors", flip, "model.safetensors has changed since it was written"),
+        ("optimizer.pt", lambda file: os.truncate(file, 1000), "optimizer.pt has 1000 of "),
+        ("COMPLETE", lambda file: file.write_text("{"), "COMPLETE cannot be read"),
+    ],
+)
+def test_a_damaged_checkpoint_is_named_and_set_aside(
+    name: str,
+    damage: Callable[[Path], None],
+    said: str,
+    make_cell: Callable[..., CellDir],
+    monkeypatch: pytest.MonkeyPatch,
+    capfd: pytest.CaptureFixture[str],
+) -> None:
+    straight, killed = make_cell(runs="straight"), make_cell(runs="killed")
+    assert run(straight)
+    at_step(monkeypatch, 5, kill)
+    with pytest.raises(Killed):
+        run(killed)
+    checkpoint = killed.path / "checkpoints" / "checkpoint-4"
+    damage(checkpoint / name)
+    assert run(killed)  # from the start: it was the only one
+    err = capfd.readouterr().err
+    assert f"damaged ({said}" in err
+    assert "set aside as damaged-checkpoint-4" in err
+    assert record(killed) == record(straight)
+
+
+def test_a_damaged_record_is_one_line(
+    make_cell: Callable[..., CellDir], monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+) -> None:
+    killed = make_cell()
+    at_step(monkeypatch, 5, kill)
+    with pytest.raises(Killed):
+        run(killed)
+    part = killed.path / "rollouts" / "part-00001.parquet"
+    os.truncate(part, 100)
+    metrics = killed.path / "metrics.jsonl"
+    sound = metrics.read_text()
+    metrics.write_text(sound.replace('"step": 2', '"st: 2'))
+    with pytest.raises(UserError, match=r"metrics.jsonl, line 2: damaged"):
+        run(killed)
+    metrics.write_text(sound)
+    assert run(killed)
+    assert "part-00001.parquet: damaged; set aside as damaged-part-00001.parquet" in capfd.readouterr().out
+    assert (part.parent / "damaged-part-00001.parquet").is_file()
 
 
 def test_a_kill_before_done_does_not_train_again(

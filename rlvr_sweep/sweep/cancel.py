@@ -1,0 +1,66 @@
+"""`cancel`: take a sweep's cells off SLURM's queue, and let those that run write a checkpoint and stop.
+
+python -m rlvr_sweep cancel SWEEP|CELL ...
+
+Nothing is lost: the sweep's own command goes on from there.
+"""
+
+import argparse
+import os
+import signal
+import socket
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from rlvr_sweep.errors import UserError
+
+if TYPE_CHECKING:
+    from rlvr_sweep.sweep.state import CellState
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(prog="python -m rlvr_sweep cancel", description="Stop cells, queued or running.")
+    parser.add_argument("cells", nargs="+", metavar="SWEEP|CELL", help="a sweep's name; a cell's path, id or name")
+    parser.add_argument("--runs", type=Path, default=Path("runs"), metavar="DIR", help="where cells lie (default runs)")
+    return parser
+
+
+def main(argv: Sequence[str]) -> int:
+    """Exit code 0; UserError where SLURM cannot be asked though a cell is its."""
+    args = _parser().parse_args(argv)
+    from rlvr_sweep.find import find_all
+    from rlvr_sweep.sweep.queue import Unknown, cancel, compare
+    from rlvr_sweep.sweep.state import read
+
+    paths, _ = find_all(args.cells, args.runs)
+    found, _ = compare([read(path) for path in paths])
+    live = [s for s in found if s.state in ("queued", "running")]
+    under_slurm = [s for s in live if s.status.get("job")]
+    if under_slurm:
+        jobs = {s.status["job"] for s in under_slurm}
+        try:
+            cancel(jobs)
+        except Unknown as error:
+            raise UserError(f"{error}; run cancel on a login node of the cluster") from None
+        print(f"cancelled {len(jobs)} SLURM tasks with {len(under_slurm)} cells")
+    for state in live:
+        if not state.status.get("job"):
+            print(_stop_here(state))
+    if not live:
+        print(f"nothing to cancel: none of {len(paths)} cells is queued or runs")
+    return 0
+
+
+def _stop_here(state: "CellState") -> str:
+    """Ask a cell that runs on this machine to stop; what was done, in a line."""
+    name, host, pid = state.cell_id, state.status.get("host"), state.status.get("pid")
+    if host != socket.gethostname() or not isinstance(pid, int):
+        return f"{name}: runs on {host}; run cancel there"
+    try:
+        os.kill(pid, signal.SIGTERM)
+    except ProcessLookupError:
+        return f"{name}: has just ended"
+    except PermissionError:
+        return f"{name}: belongs to another user (process {pid})"
+    return f"{name}: stops after its update (process {pid}); its sweep goes on with the cells that wait"

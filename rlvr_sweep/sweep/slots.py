@@ -1,0 +1,106 @@
+"""Who may start now: the GPUs of this machine, shares of them, or its cores, and what is taken of them.
+
+    slots = Slots.of_this_machine()
+    lease = slots.take(need(cell, gpus=len(slots.gpus)))      # None: wait until another cell gives one back
+    slots.give(lease)
+
+No torch here: a process that only waits for others must not hold a CUDA context.
+"""
+
+import os
+import shutil
+import subprocess
+from dataclasses import dataclass
+from fractions import Fraction
+
+from rlvr_sweep.config.schema import Compute
+from rlvr_sweep.errors import UserError
+
+
+@dataclass(frozen=True)
+class Need:
+    """What a cell takes while it runs: whole GPUs, a part of one, or cores."""
+
+    gpus: int = 0
+    share: Fraction = Fraction(1)  # of its only GPU
+    cores: int = 0
+
+
+@dataclass(frozen=True)
+class Lease:
+    """What a cell was given. `gpus` are what CUDA_VISIBLE_DEVICES shall hold."""
+
+    need: Need
+    gpus: tuple[str, ...] = ()
+
+
+def need(compute: Compute, *, has_gpus: bool) -> Need:
+    """What a cell takes on one node. UserError where a machine without GPUs is asked for some."""
+    ranks = compute.ranks // compute.nodes
+    if compute.device == "cpu" or (compute.device == "auto" and not has_gpus):
+        return Need(cores=ranks * (compute.threads or 1))
+    return Need(gpus=ranks, share=Fraction(compute.share).limit_denominator(64) if ranks == 1 else Fraction(1))
+
+
+class Slots:
+    """The GPUs and cores to be shared out. `at_once` caps the number of cells whatever they take."""
+
+    def __init__(self, gpus: tuple[str, ...], cores: int, at_once: int | None = None) -> None:
+        self.gpus, self.cores = gpus, cores
+        self._free = {gpu: Fraction(1) for gpu in gpus}
+        self._free_cores, self._leases, self._at_once = cores, 0, at_once
+
+    @classmethod
+    def of_this_machine(cls, at_once: int | None = None) -> "Slots":
+        return cls(gpus_here(), cores_here(), at_once)
+
+    def check(self, need: Need) -> None:
+        """UserError where a cell could never start here."""
+        if need.gpus > len(self.gpus):
+            have = f"this machine has {len(self.gpus)}" if self.gpus else "no GPU is seen here"
+            raise UserError(
+                f"a cell takes {need.gpus} GPUs (compute.ranks), and {have}; write compute.ranks or device=cpu"
+            )
+
+    def take(self, need: Need) -> Lease | None:
+        """A lease, or None while others hold too much."""
+        if self._at_once is not None and self._leases >= self._at_once:
+            return None
+        cores = min(need.cores, self.cores)  # more ranks than cores run all the same, alone
+        fitting = [gpu for gpu, free in self._free.items() if free >= need.share]
+        # The fullest GPU that still has room, so that a cell that wants a whole one finds it.
+        fitting = sorted(fitting, key=lambda gpu: self._free[gpu])[: need.gpus]
+        if len(fitting) < need.gpus or self._free_cores < cores:
+            return None
+        for gpu in fitting:
+            self._free[gpu] -= need.share
+        self._free_cores -= cores
+        self._leases += 1
+        order = [gpu for gpu in self.gpus if gpu in fitting]
+        return Lease(need, tuple(order))
+
+    def give(self, lease: Lease) -> None:
+        for gpu in lease.gpus:
+            self._free[gpu] += lease.need.share
+        self._free_cores += min(lease.need.cores, self.cores)
+        self._leases -= 1
+
+
+def cores_here() -> int:
+    """The cores this process may run on (a SLURM task or a container has fewer than the machine)."""
+    affinity = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    asked = os.environ.get("SLURM_CPUS_PER_TASK", "")
+    return min(affinity, int(asked)) if asked.isdigit() else affinity
+
+
+def gpus_here() -> tuple[str, ...]:
+    """What CUDA_VISIBLE_DEVICES names, or else all that nvidia-smi lists."""
+    visible = os.environ.get("CUDA_VISIBLE_DEVICES")
+    if visible is not None:
+        return tuple(part.strip() for part in visible.split(",") if part.strip() not in ("", "-1", "NoDevFiles"))
+    if shutil.which("nvidia-smi") is None:
+        return ()
+    listed = subprocess.run(
+        ["nvidia-smi", "--query-gpu=index", "--format=csv,noheader"], capture_output=True, text=True, check=False
+    )
+    return tuple(listed.stdout.split()) if listed.returncode == 0 else ()

@@ -1,0 +1,76 @@
+"""Nobody gets a GPU or a core twice, and what is given back can be had again."""
+
+from fractions import Fraction
+
+import pytest
+
+from rlvr_sweep.config.schema import Compute
+from rlvr_sweep.errors import UserError
+from rlvr_sweep.sweep import slots
+from rlvr_sweep.sweep.slots import Lease, Need, Slots, need
+
+
+def taken(lease: Lease | None) -> tuple[str, ...]:
+    assert lease is not None
+    return lease.gpus
+
+
+def test_whole_gpus_go_to_one_cell_each() -> None:
+    machine = Slots(("0", "1", "2"), cores=4)
+    first = machine.take(Need(gpus=2))
+    assert taken(first) == ("0", "1")
+    assert machine.take(Need(gpus=2)) is None
+    assert taken(machine.take(Need(gpus=1))) == ("2",)
+    assert first is not None
+    machine.give(first)
+    assert taken(machine.take(Need(gpus=2))) == ("0", "1")
+
+
+def test_shares_fill_a_gpu_before_the_next_one() -> None:
+    machine = Slots(("0", "1"), cores=4)
+    third = Need(gpus=1, share=Fraction(1, 3))
+    assert [taken(machine.take(third)) for _ in range(3)] == [("0",)] * 3
+    assert taken(machine.take(Need(gpus=1))) == ("1",)
+    assert machine.take(third) is None
+
+
+def test_a_cell_of_more_ranks_than_cores_runs_alone() -> None:
+    machine = Slots((), cores=2)
+    lease = machine.take(Need(cores=4))
+    assert lease is not None
+    assert machine.take(Need(cores=1)) is None
+    machine.give(lease)
+    assert [machine.take(Need(cores=1)) is not None for _ in range(3)] == [True, True, False]
+
+
+def test_a_cap_counts_cells() -> None:
+    machine = Slots(("0", "1", "2"), cores=4, at_once=1)
+    assert machine.take(Need(gpus=1)) is not None
+    assert machine.take(Need(gpus=1)) is None
+
+
+def test_what_can_never_start_is_said_before() -> None:
+    with pytest.raises(UserError, match=r"takes 8 GPUs .* this machine has 2; write"):
+        Slots(("0", "1"), cores=4).check(Need(gpus=8))
+    with pytest.raises(UserError, match="no GPU is seen here"):
+        Slots((), cores=4).check(Need(gpus=1))
+
+
+@pytest.mark.parametrize(
+    ("compute", "has_gpus", "wanted"),
+    [
+        ({"device": "auto"}, False, Need(cores=1)),
+        ({"device": "auto"}, True, Need(gpus=1)),
+        ({"device": "cuda", "ranks": 8, "nodes": 2}, True, Need(gpus=4)),
+        ({"device": "cuda", "share": 0.25}, True, Need(gpus=1, share=Fraction(1, 4))),
+        ({"device": "cpu", "ranks": 2, "threads": 3}, True, Need(cores=6)),
+    ],
+)
+def test_what_a_cell_takes(compute: dict, has_gpus: bool, wanted: Need) -> None:
+    assert need(Compute(name="x", **compute), has_gpus=has_gpus) == wanted
+
+
+@pytest.mark.parametrize(("visible", "seen"), [("", ()), ("-1", ()), ("0, 3", ("0", "3")), ("GPU-ab", ("GPU-ab",))])
+def test_only_visible_gpus_count(monkeypatch: pytest.MonkeyPatch, visible: str, seen: tuple[str, ...]) -> None:
+    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", visible)
+    assert slots.gpus_here() == seen
