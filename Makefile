@@ -1,13 +1,13 @@
 # rlvr_sweep: "make" lists the targets. ARGS= goes to the command behind one, as in:  make run ARGS='model=lab/olmo reward=python'
 .DEFAULT_GOAL := help
-.PHONY: help setup run test lint format types lock bench doctor clean
+.PHONY: help setup run test test-slurm lint format types lock bench doctor clean
 
 BIN := .venv/bin
 # Tests take nothing from a hub and send nothing out. One thread a process: two cores, and sums in the same order everywhere.
 TEST_ENV := OMP_NUM_THREADS=1 HF_HUB_OFFLINE=1 HF_HUB_DISABLE_TELEMETRY=1 WANDB_MODE=offline PYRIGHT_PYTHON_IGNORE_WARNINGS=1
 
 help: ## list the targets
-	@awk 'BEGIN { FS = ":.*## " } /^[a-z]+:.*## / { printf "  make %-8s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+	@awk 'BEGIN { FS = ":.*## " } /^[a-z-]+:.*## / { printf "  make %-10s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
 setup: ## make .venv and install into it (PYTHON=python3.12, DEVICE=cpu|gpu|gpu-vllm)
 	@requirements/setup.sh
@@ -17,6 +17,10 @@ run: setup ## run the default cell, or what ARGS= says
 
 test: lint types ## lint, types and all tests; ARGS= goes to pytest
 	$(TEST_ENV) $(BIN)/python -m pytest $(ARGS)
+
+test-slurm: setup ## sweeps on a real SLURM on this machine (Debian's packages are installed where that is allowed)
+	@tests/slurm/install.sh || true
+	$(TEST_ENV) $(BIN)/python -m pytest -m slurm tests/slurm $(ARGS)
 
 lint: setup ## ruff: rules and format
 	$(BIN)/ruff check

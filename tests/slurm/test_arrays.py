@@ -1,0 +1,196 @@
+"""Sweeps as job arrays on a real SLURM: throttled, preempted, requeued, killed, on lost nodes; all done at the end.
+
+make test-slurm ARGS='tests/slurm/test_arrays.py --durations=0'
+"""
+
+import json
+import os
+import re
+import signal
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from rlvr_sweep.cell_dir import CellDir
+from rlvr_sweep.config.compose import compose_or_refuse
+from rlvr_sweep.errors import UserError
+from rlvr_sweep.sweep import cancel
+from rlvr_sweep.sweep.launch import launch
+from rlvr_sweep.sweep.queue import compare
+from rlvr_sweep.sweep.state import CellState, states
+from tests.conftest import TINY
+from tests.slurm.cluster import Cluster
+
+pytestmark = [pytest.mark.slurm, pytest.mark.slow]
+
+WAIT_S = 240
+
+
+class Sweep:
+    """A sweep of small lab cells in a folder of its own."""
+
+    def __init__(self, runs: Path, *lines: str) -> None:
+        self.runs = runs
+        self.lines = [*TINY, "compute=cpu", "cluster.time=00:10:00", "sweep.name=trial", f"runs={runs}", *lines]
+        self.cells = compose_or_refuse(self.lines, multirun=True)
+
+    def submit(self) -> int:
+        return launch(self.cells, launcher="slurm", command=self.lines, multirun=True)
+
+    def states(self) -> list[CellState]:
+        return compare(states([c.cell_id for c in self.cells], self.runs))[0]
+
+    def all(self, state: str) -> bool:
+        return {s.state for s in self.states()} == {state}
+
+    def running(self) -> list[CellState]:
+        """Cells that have made some updates and go on."""
+        return [s for s in self.states() if s.state == "running" and s.status.get("step", 0) >= 1]
+
+    def log(self) -> str:
+        return "".join(p.read_text() for p in sorted((self.runs / "_sweeps/trial/submissions").glob("*/*.log")))
+
+    def steps_of(self, state: CellState) -> list[int]:
+        assert state.path is not None
+        return [json.loads(line)["step"] for line in (state.path / "metrics.jsonl").read_text().splitlines()]
+
+
+def until(condition: Callable[[], object], sweep: Sweep) -> None:
+    end = time.monotonic() + WAIT_S
+    while not condition():
+        assert time.monotonic() < end, f"waited in vain: {[(s.state, s.reason) for s in sweep.states()]}\n{sweep.log()}"
+        time.sleep(0.2)
+
+
+def tasks(cluster: Cluster) -> list[str]:
+    return cluster.run("squeue", "-h", "-r", "-t", "RUNNING", "-o", "%F_%K").split()
+
+
+def test_eight_cells_two_at_a_time_one_preempted_one_killed(slurm: Cluster, tmp_path: Path) -> None:
+    sweep = Sweep(tmp_path, "seed=range(0,8)", "cluster.throttle=2", "cluster.partition=main", "algo.rollouts=20")
+    sweep.submit()
+    until(sweep.running, sweep)
+    killed = sweep.running()[0]
+    os.kill(killed.status["pid"], signal.SIGKILL)
+    until(lambda: [s for s in sweep.running() if s.cell_id != killed.cell_id], sweep)
+    preempted = next(s for s in sweep.running() if s.cell_id != killed.cell_id)
+    job = preempted.status["job"]
+    node = slurm.run("squeue", "-h", "-r", "-j", job, "-o", "%N")
+    slurm.run(
+        "sbatch", "--partition=high", f"--nodelist={node}", "--cpus-per-task=4", "--output=/dev/null", "--wrap=sleep 1"
+    )
+    most = 0
+
+    def over() -> bool:
+        nonlocal most
+        most = max(most, len([task for task in tasks(slurm) if task.startswith(job.split("_")[0])]))
+        return all(s.state in ("done", "preempted") and s.state != "queued" for s in sweep.states())
+
+    until(over, sweep)
+    assert most == 2
+    left = [s for s in sweep.states() if s.state != "done"]
+    assert [s.cell_id for s in left] == [killed.cell_id]
+    assert "SIGKILL" in (left[0].reason or "")
+    assert sweep.submit() == 0  # takes the killed one and no other
+    until(lambda: sweep.all("done"), sweep)
+    found = {s.cell_id: s for s in sweep.states()}
+    assert found[preempted.cell_id].status["attempt"] > 1
+    assert found[killed.cell_id].status["attempt"] == 2
+    for state in found.values():
+        assert sweep.steps_of(state) == list(range(1, 41))
+    others = set(found) - {preempted.cell_id, killed.cell_id}
+    assert min(found[i].status["attempt"] for i in others) == 1
+
+
+def test_the_signal_ahead_of_the_limit_checkpoints_and_requeues(slurm: Cluster, tmp_path: Path) -> None:
+    sweep = Sweep(tmp_path, "seed=0", "algo.rollouts=20")
+    sweep.submit()
+    until(sweep.running, sweep)
+    job = sweep.running()[0].status["job"]
+    slurm.run("scancel", "--signal=USR1", "--batch", job)
+    until(lambda: sweep.all("done"), sweep)
+    [state] = sweep.states()
+    assert state.status["attempt"] == 2
+    assert sweep.steps_of(state) == list(range(1, 41))
+    assert "stopping after this update" in sweep.log()
+
+
+def test_a_node_that_is_lost_gives_its_cell_to_another_attempt(slurm: Cluster, tmp_path: Path) -> None:
+    sweep = Sweep(tmp_path, "seed=0", "algo.rollouts=20")
+    sweep.submit()
+    until(sweep.running, sweep)
+    job = sweep.running()[0].status["job"]
+    node = slurm.run("squeue", "-h", "-r", "-j", job, "-o", "%N")
+    slurm.scontrol("update", f"nodename={node}", "state=down", "reason=test")
+    until(lambda: sweep.all("done"), sweep)
+    [state] = sweep.states()
+    assert state.status["attempt"] == 2
+    assert sweep.steps_of(state) == list(range(1, 41))
+
+
+def test_a_job_that_is_gone_is_lost_and_the_next_launch_takes_its_cell(slurm: Cluster, tmp_path: Path) -> None:
+    sweep = Sweep(tmp_path, "seed=0", "algo.rollouts=200", "cluster.requeue=false")
+    sweep.submit()
+    until(sweep.running, sweep)
+    worker, job = sweep.running()[0].status["pid"], sweep.running()[0].status["job"]
+    task = int(re.findall(r"PPid:\s+(\d+)", Path(f"/proc/{worker}/status").read_text())[0])
+    os.kill(task, signal.SIGSTOP)  # neither the task nor its cell can write anything any more
+    os.kill(worker, signal.SIGSTOP)
+    os.kill(worker, signal.SIGKILL)
+    os.kill(task, signal.SIGKILL)
+    until(lambda: sweep.all("lost"), sweep)
+    until(lambda: not tasks(slurm), sweep)
+    _, notes = compare(sweep.states())
+    [note] = notes.values()
+    assert f"is marked running, but SLURM's job {job} is gone" in note
+    assert "FAILED" in note or "NODE_FAIL" in note
+    sweep.submit()
+    until(sweep.running, sweep)
+    assert sweep.running()[0].status["attempt"] == 2
+    assert cancel.main(["trial", "--runs", str(tmp_path)]) == 0
+    until(lambda: sweep.all("preempted"), sweep)
+
+
+def test_what_is_queued_is_not_queued_again_and_can_be_cancelled(
+    slurm: Cluster, tmp_path: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    sweep = Sweep(tmp_path, "seed=0,1", "+cluster.extra=[--hold]")
+    sweep.submit()
+    assert sweep.all("queued")
+    capfd.readouterr()
+    assert sweep.submit() == 0
+    assert "nothing to start" in capfd.readouterr().out
+    assert cancel.main(["trial", "--runs", str(tmp_path)]) == 0
+    assert "cancelled 2 SLURM tasks with 2 cells" in capfd.readouterr().out
+    until(lambda: sweep.all("pending"), sweep)
+    assert sweep.submit() == 0
+    assert sweep.all("queued")
+    cancel.main(["trial", "--runs", str(tmp_path)])
+
+
+def test_small_cells_share_a_task(slurm: Cluster, tmp_path: Path) -> None:
+    sweep = Sweep(tmp_path, "seed=range(0,3)", "cluster.pack=2", "cluster.cpus=2")
+    sweep.submit()
+    until(lambda: sweep.all("done"), sweep)
+    jobs = [s.status["job"] for s in sweep.states()]
+    assert [job.split("_")[1] for job in jobs] == ["0", "0", "1"]
+
+
+def test_a_refusal_is_one_line_and_leaves_the_cells_to_the_next_launch(slurm: Cluster, tmp_path: Path) -> None:
+    sweep = Sweep(tmp_path, "seed=0", "cluster.partition=nope")
+    with pytest.raises(UserError, match=r"SLURM refused the array: .*partition") as caught:
+        sweep.submit()
+    assert len(str(caught.value).splitlines()) == 1
+    assert sweep.all("pending")
+
+
+def test_two_nodes_run_one_cell(slurm: Cluster, tmp_path: Path) -> None:
+    sweep = Sweep(tmp_path, "seed=0", "compute.ranks=2", "compute.nodes=2")
+    sweep.submit()
+    until(lambda: sweep.states()[0].state in ("done", "failed"), sweep)
+    assert sweep.all("done"), sweep.log()
+    path = sweep.states()[0].path
+    assert path is not None
+    assert CellDir(path).cell.compute.nodes == 2
