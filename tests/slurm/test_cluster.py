@@ -1,6 +1,6 @@
 """What tests of sweeps build on: this SLURM runs, throttles, requeues, preempts, loses nodes, and leaves nothing.
 
-make test-slurm ARGS='tests/slurm/test_cluster.py --durations=0'
+make test-slurm ARGS='-k test_cluster --durations=0'
 """
 
 import os
