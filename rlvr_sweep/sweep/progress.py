@@ -114,13 +114,10 @@ def _row(state: CellState, *, is_whole: bool) -> tuple[Row, list[str]]:
 
 def document_of(path: Path) -> dict[str, Any]:
     """What cell.json holds. UserError where it is damaged, or of another version."""
-    try:
-        document = CellDir(path).document
-        if isinstance(document["batch"], dict):
-            return document
-    except (ValueError, AttributeError, KeyError):  # bytes that are no UTF-8, JSON that is no cell's
-        pass
-    raise UserError(f"{path / 'cell.json'}: damaged; {AGAIN}")
+    document = CellDir(path).document
+    if not isinstance(document.get("batch"), dict):
+        raise UserError(f"{path / 'cell.json'}: damaged; {AGAIN}")
+    return document
 
 
 def _detailed(row: Row, path: Path, *, updates: int | None) -> Row:

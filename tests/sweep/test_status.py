@@ -162,7 +162,7 @@ def test_damage_is_named_and_the_rest_is_shown(capsys: Capture) -> None:
     said = [
         (broken_status, "status.json: damaged; the next start of the cell sets it aside"),
         (other_version, "written in directory format 99, this version reads 1"),
-        (no_text, "cell.json: damaged"),
+        (no_text, "cell.json: broken JSON"),
         (torn, "metrics.jsonl: ends in the middle of a line, and the cell is done"),
         (broken_line, "metrics.jsonl: its last lines are damaged"),
         (shorter, "metrics.jsonl: ends at step 7 of 20, and the cell is done"),
