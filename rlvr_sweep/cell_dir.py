@@ -7,6 +7,7 @@ status.json is replaced atomically; a directory made by another version is refus
 imported here: the status of a thousand cells is read in a second.
 """
 
+import errno
 import fcntl
 import json
 import os
@@ -25,8 +26,6 @@ if TYPE_CHECKING:
     from rlvr_sweep.config.schema import Cell
 
 FORMAT = 1  # of the directory; readers refuse any other
-ATTEMPT = "RLVR_SWEEP_ATTEMPT"  # the number of the attempt, where whoever starts the worker has made its directory
-JOB = "RLVR_SWEEP_JOB"  # the SLURM task that runs it: ARRAYJOB_TASK
 State = Literal["pending", "running", "preempted", "failed", "done"]
 LOCK_PATIENCE_S = 0.5  # whoever only looks whether a cell is held holds it for microseconds
 
@@ -115,9 +114,18 @@ class CellDir:
 
     @property
     def cell(self) -> "Cell":
+        from pydantic import ValidationError
+
         from rlvr_sweep.config.schema import Cell
 
-        return Cell.model_validate(self.document["cell"])
+        try:
+            return Cell.model_validate(self.document["cell"])
+        except (ValidationError, KeyError) as error:
+            reason = str(error).splitlines()[0]
+            raise UserError(
+                f"{self.path}/cell.json: not a cell of this version ({reason}); give the command that made it again, "
+                "or use the version that made it"
+            ) from None
 
     @property
     def is_done(self) -> bool:
@@ -170,7 +178,12 @@ def _flock(number: int, kind: int, patience_s: float) -> bool:
         try:
             fcntl.flock(number, kind | fcntl.LOCK_NB)
             return True
-        except BlockingIOError:
+        except OSError as error:
+            if error.errno not in (errno.EWOULDBLOCK, errno.EACCES):
+                raise UserError(
+                    f"this file system has no locks ({error.strerror}), and without them one cell may run twice; "
+                    "write runs=DIR on one that has (Lustre: mounted with flock)"
+                ) from None
             if time.monotonic() >= end:
                 return False
             time.sleep(0.02)

@@ -160,6 +160,14 @@ def faults(cell: Cell) -> list[str]:
         )
     for name, bench in cell.eval.benchmarks.items():
         found += _benchmark_faults(name, bench)
+    compute = cell.compute
+    if compute.ranks % compute.nodes:
+        found.append(
+            f"compute.nodes: {compute.ranks} ranks cannot be spread over {compute.nodes} nodes evenly; "
+            f"write compute.ranks={compute.nodes * -(-compute.ranks // compute.nodes)}"
+        )
+    if compute.share < 1 and compute.ranks > 1:
+        found.append("compute.share: only a cell of one rank shares a GPU; write compute.share=1")
     if cell.grading.hard_limit_s <= cell.grading.soft_limit_s:
         found.append("grading.hard_limit_s: must exceed grading.soft_limit_s; write twice the soft limit")
     return found

@@ -9,6 +9,7 @@ import os
 import re
 from collections import Counter
 from collections.abc import Iterable, Mapping
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -81,6 +82,21 @@ def write(path: Path, rows: Iterable[Mapping[str, Any]]) -> None:
         os.replace(partial, path)
     finally:
         partial.unlink(missing_ok=True)
+
+
+def is_sound(path: Path) -> bool:
+    """Whether a parquet file is there and whole: its end is written last. One that is not is set aside, and named."""
+    if not path.is_file():
+        return False
+    try:
+        pq.read_metadata(path)
+    except (pa.ArrowInvalid, OSError):
+        aside = path.with_name(f"damaged-{path.name}")
+        with suppress(FileNotFoundError):  # another rank was quicker
+            os.replace(path, aside)
+        print(f"rlvr_sweep: {path}: damaged; set aside as {aside.name}", flush=True)
+        return False
+    return True
 
 
 def steps(cell_dir: Path, benchmark: str) -> list[int]:

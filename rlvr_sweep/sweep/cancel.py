@@ -30,11 +30,11 @@ def main(argv: Sequence[str]) -> int:
     """Exit code 0; UserError where SLURM cannot be asked though a cell is its."""
     args = _parser().parse_args(argv)
     from rlvr_sweep.find import find_all
-    from rlvr_sweep.sweep.queue import Unknown, cancel, compare
+    from rlvr_sweep.sweep.queue import Unknown, cancel, completed
     from rlvr_sweep.sweep.state import read
 
     paths, _ = find_all(args.cells, args.runs)
-    found, _ = compare([read(path) for path in paths])
+    found = completed([read(path) for path in paths])
     live = [s for s in found if s.state in ("queued", "running")]
     under_slurm = [s for s in live if s.status.get("job")]
     if under_slurm:

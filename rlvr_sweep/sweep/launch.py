@@ -89,7 +89,7 @@ def _left_out(
         lines += [f"done already: {s.path}" for s in rest if s.state == "done"]
     failed = [s for s in rest if s.state == "failed"]
     often = [s for s in failed if s.failures >= settings.max_failures]
-    name = manifest.name if manifest else None
+    name = manifest.ref if manifest else None
     if len(failed) > len(often):
         some = f"{len(failed) - len(often)} failed before and are left alone"
         lines.append(
@@ -106,7 +106,7 @@ def _left_out(
                 f"rlvr_sweep: {state.path}: is being run by {holder(state.path) or 'a process that just ended'}"
             )
         elif state.state == "queued":
-            lines.append(f"{state.path}: waits in SLURM's queue as job {state.status.get('job')}")
+            lines.append(f"{state.path}: waits in SLURM's queue ({state.note})")
     if manifest is not None and not chosen:
         lines.append("nothing to start")
     return lines

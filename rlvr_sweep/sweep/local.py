@@ -10,13 +10,15 @@ import signal
 import time
 from collections.abc import Collection, Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 from rich.console import Console
 
 from rlvr_sweep.cell_dir import CellDir, Locked
 from rlvr_sweep.config.schema import Sweep
+from rlvr_sweep.protocol import DONE, FAILED, LOCKED, STOPPED, USER_ERROR
 from rlvr_sweep.sweep.nodes import check as check_nodes
-from rlvr_sweep.sweep.process import DONE, FAILED, LOCKED, STOPPED, USER_ERROR, CellProcess, Finished
+from rlvr_sweep.sweep.process import CellProcess, TakenMeanwhile
 from rlvr_sweep.sweep.slots import Need, Slots, need
 from rlvr_sweep.sweep.view import View
 
@@ -47,6 +49,16 @@ def exit_code(codes: Collection[int]) -> int:
     return next((code for code in (FAILED, USER_ERROR, LOCKED, STOPPED) if code in codes), DONE)
 
 
+def listen(asked: list[int]) -> dict[Any, Any]:
+    """Note the signals that ask to stop in `asked`, but for those this process was told to ignore (nohup, a shell's &).
+    Returns the former handlers."""
+    former = {number: signal.getsignal(number) for number in ASK_TO_STOP}
+    former = {number: handler for number, handler in former.items() if handler != signal.SIG_IGN}
+    for number in former:
+        signal.signal(number, lambda number, frame: asked.append(number))
+    return former
+
+
 class Scheduler:
     """Starts cells while there is room, and waits for them."""
 
@@ -58,10 +70,13 @@ class Scheduler:
         console: Console,
         slots: Slots | None = None,
         environment: Mapping[str, str] | None = None,
+        asked: list[int] | None = None,
     ) -> None:
         self.slots = slots or Slots.of_this_machine(settings.slots)
         self.codes: dict[CellDir, int] = {}
-        self.asked: list[int] = []  # the signals that asked to stop, in order
+        self.asked = [] if asked is None else asked  # the signals that asked to stop, in order
+        self.started: list[CellDir] = []
+        self._seen = {directory: directory.read_status().get("attempt", 0) for directory in directories}
         self._waiting: list[tuple[CellDir, Need]] = []
         for directory in directories:
             compute = directory.cell.compute
@@ -77,7 +92,7 @@ class Scheduler:
 
     def run(self) -> dict[CellDir, int]:
         """Exit code by directory; those that were not started because it was asked to stop have 75."""
-        former = self._listen()
+        former = listen(self.asked)
         try:
             with self._view:
                 while self._waiting or self._running:
@@ -92,14 +107,6 @@ class Scheduler:
             for number, handler in former.items():
                 signal.signal(number, handler)
         return self.codes
-
-    def _listen(self) -> dict:
-        """Handle the signals that ask to stop, but for those this process was told to ignore (nohup, a shell's &)."""
-        former = {number: signal.getsignal(number) for number in ASK_TO_STOP}
-        former = {number: handler for number, handler in former.items() if handler != signal.SIG_IGN}
-        for number in former:
-            signal.signal(number, lambda number, frame: self.asked.append(number))
-        return former
 
     def _heed(self) -> None:
         """Pass a wish to stop on to all cells, and a second Ctrl-C; those that wait are not started any more.
@@ -117,8 +124,14 @@ class Scheduler:
 
     def _collect(self) -> None:
         for process in [p for p in self._running if not p.is_running]:
-            code = process.settle()
             self._running.remove(process)
+            try:
+                code = process.settle()
+            except OSError as error:  # a full disk: that cell's trouble, not the sweep's
+                self._view.say(
+                    f"rlvr_sweep: {process.directory.path}: status.json cannot be written ({error.strerror})"
+                )
+                code = FAILED
             self.slots.give(process.lease)
             self.codes[process.directory] = code
             self._view.ended(process, code)
@@ -134,15 +147,19 @@ class Scheduler:
                 continue
             del self._waiting[position]
             try:
-                process = CellProcess.start(directory, lease, self._environment)
-            except Finished:
-                self._end_before_start(directory, DONE, f"{directory.path.name}: done meanwhile by another sweep")
+                process = CellProcess.start(directory, lease, seen=self._seen[directory], extra=self._environment)
+            except TakenMeanwhile as error:
+                code = DONE if directory.is_done else LOCKED
+                self._end_before_start(
+                    directory, code, f"{directory.path.name}: run meanwhile by another sweep ({error})"
+                )
             except Locked as error:
                 self._end_before_start(directory, LOCKED, str(error))
             except OSError as error:  # a full disk, too many processes: that cell's, not the sweep's
                 self._end_before_start(directory, FAILED, f"{directory.path}: cannot be started ({error.strerror})")
             else:
                 self._running.append(process)
+                self.started.append(directory)
                 self._view.started(process)
                 self._may_start_at = time.monotonic() + self._settings.stagger_s
                 return

@@ -10,6 +10,7 @@ is run again under its name with more cells grows by them; nothing is ever taken
 import fcntl
 import hashlib
 import json
+import sys
 import time
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
@@ -28,16 +29,22 @@ SWEEPS = "_sweeps"
 
 @contextmanager
 def planning(runs: Path) -> Iterator[None]:
-    """One launch at a time looks at `runs` and takes what is missing: two at once would both queue it."""
+    """One launch at a time looks at `runs` and takes what is missing: two at once would both queue it.
+
+    UserError where it, or what is done meanwhile, cannot write there.
+    """
     try:
         (runs / SWEEPS).mkdir(parents=True, exist_ok=True)
-        file = (runs / SWEEPS / "lock").open("a")
+        with (runs / SWEEPS / "lock").open("a") as file:
+            try:
+                fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except BlockingIOError:
+                print(f"rlvr_sweep: {runs}: waiting for another launch to be planned", file=sys.stderr)
+                fcntl.flock(file, fcntl.LOCK_EX)
+            yield
     except OSError as error:
         reason = error.strerror or str(error)
         raise UserError(f"{runs}: cannot be written ({reason}); write runs=DIR with a folder of yours") from None
-    with file:
-        fcntl.flock(file, fcntl.LOCK_EX)
-        yield
 
 
 class Manifest:
@@ -55,6 +62,11 @@ class Manifest:
                     "(its cells are safe in their own directories)"
                 )
             self.rows.append(row)
+
+    @property
+    def ref(self) -> str:
+        """What to type for this sweep behind `status`, `retry`, ...: its name, or its path where runs lie elsewhere."""
+        return self.name if self.path.parents[1] == Path("runs") else str(self.path)
 
     @classmethod
     def open(cls, name: str, *, runs: Path) -> "Manifest":
@@ -84,7 +96,12 @@ class Manifest:
     def _note(self, command: list[str]) -> None:
         """Keep what was typed, newest last."""
         file = self.path / "sweep.json"
-        document = json.loads(file.read_text()) if file.is_file() else {"name": self.name, "commands": []}
+        document: dict[str, Any] = {"name": self.name, "commands": []}
+        if file.is_file():
+            try:
+                document["commands"] = list(json.loads(file.read_text())["commands"])
+            except (ValueError, KeyError, TypeError):  # only a note: set aside, and begun anew
+                file.replace(file.with_name("sweep.json.damaged"))
         document["commands"].append({"time": time.time(), "argv": command})
         write_atomically(file, json.dumps(document, indent=1) + "\n")
 

@@ -1,6 +1,6 @@
 """A cell over several nodes: under SLURM one torchrun a node, which meet on the first of them.
 
-    launch(["python", "-m", "torch.distributed.run", ...], ["-m", "rlvr_sweep.train.worker", DIR], nodes=2)
+    launch([python, "-m", "torch.distributed.run"], ["-m", "rlvr_sweep.train.worker", DIR], nodes=2, cell_id="3f2a")
 
 Static rendezvous, from SLURM's environment: every node knows its number, and none has to guess whether it is the host.
 """
@@ -25,10 +25,11 @@ def check(nodes: int) -> None:
         )
 
 
-def launch(torchrun: list[str], worker: list[str], *, nodes: int) -> list[str]:
+def launch(torchrun: list[str], worker: list[str], *, nodes: int, cell_id: str) -> list[str]:
     """The command that starts `worker` on all nodes of this job; one failing node ends the others."""
     host = _address(_scontrol("show", "hostnames", os.environ["SLURM_JOB_NODELIST"]).split()[0])
-    port = FIRST_PORT + int(os.environ["SLURM_JOB_ID"]) % PORTS
+    # Two cells of one job meet at different ports.
+    port = FIRST_PORT + (int(os.environ["SLURM_JOB_ID"]) + int(cell_id, 16)) % PORTS
     meeting = ["--nnodes", str(nodes), "--master_addr", host, "--master_port", str(port)]
     srun = ["srun", f"--nodes={nodes}", f"--ntasks={nodes}", "--ntasks-per-node=1", "--kill-on-bad-exit=1"]
     if cpus := os.environ.get("SLURM_CPUS_PER_TASK"):  # srun does not inherit it

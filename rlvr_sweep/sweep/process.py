@@ -1,35 +1,28 @@
 """One attempt of a cell: a process tree of its own, told to stop gently or killed, and what is written of its end.
 
 process = CellProcess.start(directory, lease)
-process.stop(); process.poll(); process.settle()
+process.stop(kill=False); process.is_running; process.settle()
 """
 
 import contextlib
-import ctypes
 import os
+import re
 import signal
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from pathlib import Path
 
-from rlvr_sweep.cell_dir import ATTEMPT, CellDir
+from rlvr_sweep.cell_dir import CellDir, Locked
+from rlvr_sweep.lifeline import dies_with_parent
+from rlvr_sweep.protocol import ATTEMPT, DONE, FAILED, LOCKED, STOP_FILE, STOPPED
 from rlvr_sweep.sweep.slots import Lease
 
-DONE, FAILED, USER_ERROR, LOCKED, STOPPED = 0, 1, 2, 3, 75  # exit codes of the worker (train/worker.py)
 # torchrun kills its ranks 30 s after a SIGTERM; a 7B model's step with its generation and its checkpoint takes minutes.
 PATIENCE_S = "900"
 FROM_OUTSIDE = (signal.SIGKILL, signal.SIGTERM, signal.SIGHUP, signal.SIGINT)  # what people and systems send
-PR_SET_PDEATHSIG = 1
-
-
-def _stop_with_parent() -> Callable[[], None] | None:
-    """For the child, before it becomes the worker: SIGTERM (so a checkpoint) when whoever started it is killed."""
-    if not sys.platform.startswith("linux"):
-        return None
-    prctl = ctypes.CDLL(None).prctl
-    return lambda: prctl(PR_SET_PDEATHSIG, signal.SIGTERM)
+ROOT_CAUSE = re.compile(r"exitcode\s*:\s*-(\d+)")  # torchrun's summary of the rank that failed first
 
 
 def command(directory: CellDir) -> list[str]:
@@ -43,24 +36,12 @@ def command(directory: CellDir) -> list[str]:
         return [*torchrun, "--standalone", "--nproc_per_node", str(compute.ranks), *worker]
     from rlvr_sweep.sweep.nodes import launch
 
-    return launch([*torchrun, "--nproc_per_node", str(compute.ranks // compute.nodes)], worker, nodes=compute.nodes)
+    torchrun += ["--nproc_per_node", str(compute.ranks // compute.nodes)]
+    return launch(torchrun, worker, nodes=compute.nodes, cell_id=directory.cell_id)
 
 
-def _environment(lease: Lease, attempt: int, extra: Mapping[str, str]) -> dict[str, str]:
-    visible = ",".join(lease.gpus)
-    return {
-        **os.environ,
-        ATTEMPT: str(attempt),
-        "PYTHONUNBUFFERED": "1",
-        "TORCH_ELASTIC_SHUTDOWN_TIMEOUT": PATIENCE_S,
-        # A cell sees its own GPUs and no others; one that runs on cores sees none, and so makes no context there.
-        "CUDA_VISIBLE_DEVICES": visible,
-        **extra,
-    }
-
-
-class Finished(Exception):
-    """Another sweep has done the cell since ours looked."""
+class TakenMeanwhile(Exception):
+    """Another process has run the cell since ours looked."""
 
 
 class CellProcess:
@@ -72,31 +53,46 @@ class CellProcess:
         self._is_stopped = False
 
     @classmethod
-    def start(cls, directory: CellDir, lease: Lease, extra: Mapping[str, str] | None = None) -> "CellProcess":
-        """Raises Locked where another process runs the cell, Finished where one has run it meanwhile."""
+    def start(
+        cls, directory: CellDir, lease: Lease, *, seen: int, extra: Mapping[str, str] | None = None
+    ) -> "CellProcess":
+        """Raises Locked where another process runs the cell, TakenMeanwhile where one has since attempt `seen`, the
+        newest when ours looked; OSError where nothing can be written or started."""
         with directory.lock():  # the worker takes it next; who comes between is told so by the worker
-            if directory.is_done:
-                raise Finished
+            status = directory.read_status()
+            if directory.is_done or status.get("attempt", 0) != seen:
+                raise TakenMeanwhile("done" if directory.is_done else status["state"])
             attempt = directory.next_attempt()
-        with cls._log(directory, attempt).open("w") as log:
+        folder = directory.path / "attempts" / str(attempt)
+        environment = {
+            **os.environ,
+            ATTEMPT: str(attempt),
+            STOP_FILE: str(folder / "stop"),
+            "PYTHONUNBUFFERED": "1",
+            "TORCH_ELASTIC_SHUTDOWN_TIMEOUT": PATIENCE_S,
+            # A cell sees its own GPUs and no others; one that runs on cores sees none, and makes no context there.
+            "CUDA_VISIBLE_DEVICES": ",".join(lease.gpus),
+            **(extra or {}),
+        }
+        with (folder / "log.txt").open("w") as log:
             popen = subprocess.Popen(
                 command(directory),
                 stdout=log,
                 stderr=subprocess.STDOUT,
-                env=_environment(lease, attempt, extra or {}),
+                env=environment,
                 # Ctrl-C reaches us alone, and we pass on one SIGTERM, not one to every rank and library's process.
                 start_new_session=True,
-                preexec_fn=_stop_with_parent(),
+                preexec_fn=dies_with_parent(signal.SIGTERM),
             )
         return cls(directory, lease, attempt, popen)
 
-    @staticmethod
-    def _log(directory: CellDir, attempt: int) -> Path:
-        return directory.path / "attempts" / str(attempt) / "log.txt"
+    @property
+    def folder(self) -> Path:
+        return self.directory.path / "attempts" / str(self.attempt)
 
     @property
     def log(self) -> Path:
-        return self._log(self.directory, self.attempt)
+        return self.folder / "log.txt"
 
     @property
     def is_running(self) -> bool:
@@ -107,34 +103,60 @@ class CellProcess:
         self._is_stopped = True
         if kill:
             self.kill()
+        elif self.directory.document["cell"]["compute"].get("nodes", 1) > 1:
+            (self.folder / "stop").touch()  # srun answers a SIGTERM by killing all its tasks
         elif self.is_running:
             self._popen.send_signal(signal.SIGTERM)  # torchrun passes it on to its ranks
 
     def kill(self) -> None:
-        """Nothing of its process tree is left behind."""
+        """Nothing of its process tree is left behind (ranks are in sessions of their own; they die with torchrun)."""
         if self.is_running:
             os.killpg(self._popen.pid, signal.SIGKILL)
             self._popen.wait()
 
     def settle(self) -> int:
-        """After its end: the exit code that counts, and a status for a process that could not write one itself."""
+        """After its end: the exit code that counts, and a status for a process that could not write one itself.
+
+        OSError where it cannot be written.
+        """
         code = self._popen.wait()
         with contextlib.suppress(ProcessLookupError):  # a worker that was killed leaves its graders and W&B's process
             os.killpg(self._popen.pid, signal.SIGKILL)
         if code in (DONE, LOCKED):
             return code
+        try:
+            with self.directory.lock():
+                return self._judge(code)
+        except Locked:  # by another process, whose cell it is: torchrun makes a 1 of the worker's own exit code
+            return LOCKED
+
+    def _judge(self, code: int) -> int:
         status = self.directory.read_status()
-        if status.get("attempt") == self.attempt and status["state"] != "running":
-            return status.get("exit", FAILED)  # torchrun hides the worker's own code
+        if status.get("attempt", 0) > self.attempt:  # it is another's by now
+            return LOCKED
+        own = status.get("attempt") == self.attempt and status["state"] != "running"
+        killed = -code if code < 0 else self._killed_rank()
         now = time.time()
+        if killed in FROM_OUTSIDE and not self._is_stopped and (not own or status["state"] == "failed"):
+            # Out of memory, or somebody killed it: not its own fault, even if other ranks wrote that they failed.
+            reason = f"ended from outside by {signal.Signals(killed).name}; start it again and it goes on"
+            failures = max(0, status.get("failures", 0) - own)
+            changes = {"attempt": self.attempt, "finished": now, "exit": FAILED, "failures": failures}
+            self.directory.status(state="preempted", reason=reason, **changes)
+            return FAILED
+        if own:
+            return status.get("exit", FAILED)
         if self._is_stopped:  # before it could checkpoint, or killed
             reason = "interrupted; start it again and it goes on"
             self.directory.status(state="preempted", attempt=self.attempt, reason=reason, finished=now, exit=STOPPED)
             return STOPPED
-        if code < 0 and -code in FROM_OUTSIDE:  # the system was out of memory, or somebody killed it: not its own fault
-            reason = f"ended from outside by {signal.Signals(-code).name}; start it again and it goes on"
-            self.directory.status(state="preempted", attempt=self.attempt, reason=reason, finished=now, exit=FAILED)
-            return FAILED
         name = signal.Signals(-code).name if code < 0 else f"exit code {code}"
         self.directory.fail(f"ended by {name}", code=FAILED, attempt=self.attempt)
         return FAILED
+
+    def _killed_rank(self) -> int:
+        """The signal that ended the rank that failed first, as torchrun tells it; 0: none."""
+        if self.directory.cell.compute.ranks == 1:
+            return 0
+        found = ROOT_CAUSE.findall(self.log.read_text(errors="replace"))
+        return int(found[-1]) if found else 0

@@ -1,9 +1,9 @@
 """SLURM's view of cells, beside our own: what waits in its queue, and where the two disagree.
 
-    states, notes = compare(states)          # pending -> queued; notes["3f2a..."] = "SLURM has no job 5_3 ..."
+    completed(states)          # pending -> queued; note="is marked running, but SLURM's job 5_3 is gone (NODE_FAIL)"
 
 The record of a cell is its directory; SLURM only explains what is missing there. Where it cannot be asked (no squeue on
-this machine, no controller), the states stay as they are and `asked` says why.
+this machine, no controller), the states stay as they are, and a note says why.
 """
 
 import os
@@ -69,34 +69,30 @@ def past_states(jobs: Iterable[str]) -> dict[str, str]:
     return found
 
 
-def mark_queued(found: Sequence[CellState]) -> list[CellState]:
-    """The same states; what SLURM will still run is `queued`. Where SLURM cannot be asked, unchanged."""
-    return compare(found)[0]
-
-
-def compare(found: Sequence[CellState]) -> tuple[list[CellState], dict[str, str]]:
-    """Our states completed by SLURM's, and a line for each cell on which the two disagree, by cell_id."""
+def completed(found: Sequence[CellState]) -> list[CellState]:
+    """The same states: what SLURM will still run is `queued`, and a note says where the two records disagree."""
     submitted = [s for s in found if s.status.get("job") and s.state not in ("done", "new")]
     if not submitted:
-        return list(found), {}
+        return list(found)
     try:
         live = live_tasks()
     except Unknown as error:
-        return list(found), {s.cell_id: f"SLURM's view is not known: {error}" for s in submitted}
-    gone = [s for s in submitted if s.status["job"] not in live]
-    past = past_states(s.status["job"] for s in gone) if any(s.state in ("pending", "lost") for s in gone) else {}
-    result, notes = [], {}
-    for s in found:
-        job = s.status.get("job")
-        task = live.get(job) if job else None
-        if task is not None and s.state in ("pending", "preempted", "lost"):
-            result.append(replace(s, state="queued"))
-            notes[s.cell_id] = f"job {job}: {task.state.lower()} ({task.reason})"
-            continue
-        result.append(s)
-        if job and s in gone and (note := _disagreement(s, job, past.get(job))):
-            notes[s.cell_id] = note
-    return result, notes
+        told = {s.cell_id for s in submitted if s.state in ("pending", "lost", "running")}
+        return [replace(s, note=f"SLURM's view is not known: {error}") if s.cell_id in told else s for s in found]
+    gone = {s.status["job"] for s in submitted if s.status["job"] not in live and s.state in ("pending", "lost")}
+    past = past_states(gone) if gone else {}
+    return [_completed(s, live, past) if s in submitted else s for s in found]
+
+
+def _completed(state: CellState, live: dict[str, Task], past: dict[str, str]) -> CellState:
+    job = state.status["job"]
+    task = live.get(job)
+    if task is None:
+        note = _disagreement(state, job, past.get(job))
+        return replace(state, note=note) if note else state
+    if state.state in ("pending", "preempted", "lost"):
+        return replace(state, state="queued", note=f"job {job}: {task.state.lower()} ({task.reason})")
+    return state
 
 
 def _disagreement(state: CellState, job: str, past: str | None) -> str | None:
@@ -105,10 +101,21 @@ def _disagreement(state: CellState, job: str, past: str | None) -> str | None:
         return f"runs on {state.status.get('host')}, though SLURM has no job {job}: left over from a task that ended"
     if state.state in ("pending", "lost"):
         said = "is marked running" if state.state == "lost" else "was submitted"
-        return f"{said}, but SLURM's job {job} is gone{f' ({past})' if past else ''}; the next launch takes it"
+        log = f"; its log: {state.status['job_log']}" if state.status.get("job_log") else ""
+        return f"{said}, but SLURM's job {job} is gone{f' ({past})' if past else ''}; the next launch takes it{log}"
     return None
 
 
 def cancel(jobs: Iterable[str]) -> None:
-    """Take tasks off the queue, or end them with SIGTERM. Raises Unknown."""
-    ask(["scancel", *sorted(jobs)])
+    """Take what waits off the queue; tell what runs to checkpoint and end. Raises Unknown.
+
+    scancel alone would kill a running task some seconds later (KillWait), whatever its cells have to save. And a
+    signal to an array some of whose tasks still wait hangs, so those go first.
+    """
+    live = live_tasks()
+    running = sorted(job for job in jobs if job in live and live[job].state == "RUNNING")
+    waiting = sorted(job for job in jobs if job in live and live[job].state != "RUNNING")
+    if waiting:
+        ask(["scancel", *waiting])
+    if running:
+        ask(["scancel", "--signal=TERM", "--batch", *running])

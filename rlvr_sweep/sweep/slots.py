@@ -94,11 +94,11 @@ def cores_here() -> int:
 
 
 def gpus_here() -> tuple[str, ...]:
-    """What CUDA_VISIBLE_DEVICES names, or else all that nvidia-smi lists."""
+    """What CUDA_VISIBLE_DEVICES names, or else all that nvidia-smi lists; in a SLURM job that was given none, none."""
     visible = os.environ.get("CUDA_VISIBLE_DEVICES")
     if visible is not None:
         return tuple(part.strip() for part in visible.split(",") if part.strip() not in ("", "-1", "NoDevFiles"))
-    if shutil.which("nvidia-smi") is None:
+    if "SLURM_JOB_ID" in os.environ or shutil.which("nvidia-smi") is None:
         return ()
     listed = subprocess.run(
         ["nvidia-smi", "--query-gpu=index", "--format=csv,noheader"], capture_output=True, text=True, check=False

@@ -44,10 +44,19 @@ class Request:
 def request(cells: Sequence[CellDir]) -> Request:
     """What a task asks for that is to run any of `cells`, which share cluster and number of nodes."""
     cluster, compute = cells[0].cell.cluster, cells[0].cell.compute
+    if compute.device == "auto" and cluster.gpus is None and any(not _is_lab(d) for d in cells):
+        raise UserError(
+            "compute.device=auto does not say what to ask SLURM for; write compute=gpu, compute=cpu or cluster.gpus=N"
+        )
     needs = [_need(directory) for directory in cells]
     gpus = cluster.gpus if cluster.gpus is not None else max(n.gpus for n in needs)
-    cores = max(n.cores for n in needs) * cluster.pack
+    cores = max(n.cores for n in needs) * min(cluster.pack, len(cells))
     return Request(cluster, compute.nodes, gpus, cluster.cpus or (CORES_A_GPU * gpus if gpus else cores))
+
+
+def _is_lab(directory: CellDir) -> bool:
+    """A lab model does well on a core."""
+    return str(directory.document["cell"]["model"].get("path") or "").startswith("lab:")
 
 
 def _need(directory: CellDir) -> Need:
@@ -74,7 +83,7 @@ def submit(directories: Sequence[CellDir], *, manifest: Manifest, console: Conso
             job = _submit_array(part, asked, manifest, code)
             what = f"{sum(len(t) for t in part)} cells in {len(part)} tasks"
             console.print(f"job {job}: {what}", highlight=False, markup=False, soft_wrap=True)
-    name = manifest.name
+    name = manifest.ref
     for verb, purpose in (("status", "how it goes"), ("logs", "why one failed"), ("cancel", "stop it")):
         console.print(
             f"  python -m rlvr_sweep {verb} {name:<24} # {purpose}", highlight=False, markup=False, soft_wrap=True
@@ -103,25 +112,27 @@ def _submit_array(tasks: Sequence[Sequence[CellDir]], asked: Request, manifest: 
     script = folder / "array.sbatch"
     write_atomically(script, render(asked, tasks=len(tasks), name=manifest.name, submission=folder, code=code))
     try:
-        job = ask(["sbatch", "--parsable", str(script)]).strip().split(";")[0]
+        # Paths go here, where nothing has to be quoted.
+        places = [f"--output={folder}/%a.log", f"--chdir={Path.cwd()}"]
+        job = ask(["sbatch", "--parsable", *places, str(script)]).strip().split(";")[0]
     except Unknown as error:
-        reason = str(error).removeprefix("sbatch: error: ")
+        reason = re.sub(r"^((sbatch|error): )+", "", str(error))
         raise UserError(
             f"SLURM refused the array: {reason}; the script is {script}, its settings are cluster.*"
         ) from None
     write_atomically(folder / "job.json", json.dumps({"job": job, "time": time.time(), "code": str(code)}) + "\n")
     for number, task in enumerate(tasks):
         for directory in task:
-            _mark(directory, f"{job}_{number}")
+            _mark(directory, f"{job}_{number}", log=folder / f"{number}.log")
     return job
 
 
-def _mark(directory: CellDir, job: str) -> None:
+def _mark(directory: CellDir, job: str, *, log: Path) -> None:
     """Say in the cell's status which task will run it, unless that has begun already."""
     try:
         with directory.lock():
             if directory.read_status().get("job") != job:
-                directory.status(state="pending", job=job, reason=None)
+                directory.status(state="pending", job=job, job_log=str(log), reason=None)
     except Locked:
         return  # it runs: its worker has said so
 

@@ -28,6 +28,7 @@ class CellState:
     path: Path | None
     state: Name
     status: dict[str, Any]
+    note: str | None = None  # what SLURM says of it, where that is more than its own record
 
     @property
     def failures(self) -> int:
@@ -36,7 +37,9 @@ class CellState:
 
     @property
     def reason(self) -> str | None:
-        """Why it failed, stopped or is lost: one line."""
+        """Why it failed, stopped, waits or is lost: one line."""
+        if self.note:
+            return self.note
         if self.state == "lost":
             job = f", job {self.status['job']}" if self.status.get("job") else ""
             return f"its process is gone (process {self.status.get('pid')} on {self.status.get('host')}{job})"
@@ -71,12 +74,12 @@ def states(cell_ids: Iterable[str], runs: Path) -> list[CellState]:
 
 
 def with_queue(found: list[CellState]) -> list[CellState]:
-    """The same states, with those marked that SLURM will still run. It is asked only where it was given a cell."""
-    if not any(state.status.get("job") and state.state in ("pending", "preempted", "lost") for state in found):
+    """The same states, completed by what SLURM says (queue.py). It is asked only where it was given a cell."""
+    if not any(state.status.get("job") and state.state not in ("done", "new") for state in found):
         return found
-    from rlvr_sweep.sweep.queue import mark_queued
+    from rlvr_sweep.sweep.queue import completed
 
-    return mark_queued(found)
+    return completed(found)
 
 
 def is_taken(state: CellState, *, retry: bool, max_failures: int) -> bool:

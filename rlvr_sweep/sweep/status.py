@@ -146,7 +146,9 @@ def report(refs: Sequence[str], runs: Path, *, whole: bool = False) -> Report:
     faults = shortened([*faults, *found])
     if refs and not rows:
         raise UserError("\n".join(faults))
-    return Report(rows, [row for row in rows if row.state in in_full], faults)
+    return Report(
+        rows, [row for row in rows if row.state in in_full or (row.state == "pending" and row.reason)], faults
+    )
 
 
 def as_json(found: Report) -> dict[str, Any]:

@@ -14,7 +14,8 @@ from typing import Any
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TaskID, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 
-from rlvr_sweep.sweep.process import FAILED, LOCKED, CellProcess
+from rlvr_sweep.protocol import FAILED, LOCKED
+from rlvr_sweep.sweep.process import CellProcess
 
 SHOWN = {"reward": "reward", "accuracy/ground_truth": "accuracy", "code_frequency": "code"}
 
@@ -120,9 +121,19 @@ class Tail:
             self._at = 0
         if size == self._at:
             return []
-        with self.path.open() as file:
+        with self.path.open("rb") as file:
             file.seek(self._at)
-            text = file.read()
-        complete = text[: text.rfind("\n") + 1]
-        self._at += len(complete.encode())
-        return [json.loads(line) for line in complete.splitlines()]
+            data = file.read()
+        data = data[: data.rfind(b"\n") + 1]
+        self._at += len(data)
+        complete = data.decode(errors="replace")
+        return [row for line in complete.splitlines() if (row := _parsed(line)) is not None]
+
+
+def _parsed(line: str) -> dict[str, Any] | None:
+    """A row, or None: a picture of progress does without a damaged one, and the cell itself names it."""
+    try:
+        row = json.loads(line)
+    except ValueError:
+        return None
+    return row if isinstance(row, dict) and "step" in row else None

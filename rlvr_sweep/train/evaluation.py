@@ -4,6 +4,7 @@ An evaluation comes before the checkpoint of the same step, unless the cell was 
 first, and the evaluation is made up for at the next start, from the same weights and the same draws.
 """
 
+import time
 from pathlib import Path
 from typing import Any
 
@@ -11,7 +12,7 @@ from accelerate.utils import gather_object
 from transformers import TrainerCallback
 
 from rlvr_sweep.config.schema import Cell
-from rlvr_sweep.evals.rows import path, write
+from rlvr_sweep.evals.rows import is_sound, path, write
 from rlvr_sweep.evals.sampling import Ranks, Task, evaluate
 from rlvr_sweep.grading.pool import Grader
 from rlvr_sweep.train.generation import Sampling
@@ -29,14 +30,15 @@ class Evaluation(TrainerCallback):
         self.tasks, self.grader, self.stopping = tasks, grader, stopping
         self.trainer: Any = None  # set once the trainer exists
         self.phases: Any = None
+        self._longest = 0.0  # seconds of an evaluation
 
     def on_train_begin(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
         if self.is_owed(state.global_step):
             self.evaluate(state.global_step)
 
     def on_step_end(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
-        # Who was asked to stop has no time for an evaluation: it is made up for at the next start.
-        if self._is_due(state.global_step) and not self.stopping.requested:
+        # Who was asked to stop, or must soon, has no time for an evaluation: it is made up for at the next start.
+        if self._is_due(state.global_step) and not self.stopping.stops_before(1.5 * self._longest, control):
             self.evaluate(state.global_step)
 
     def _is_due(self, step: int) -> bool:
@@ -48,13 +50,14 @@ class Evaluation(TrainerCallback):
 
     def is_owed(self, step: int) -> bool:
         """Whether the evaluation of this step is due and not on disk."""
-        there = all(path(self.cell_dir, task.name, step).is_file() for task in self.tasks)
+        there = all(is_sound(path(self.cell_dir, task.name, step)) for task in self.tasks)
         return self._is_due(step) and not there
 
     def evaluate(self, step: int) -> None:
         """All benchmarks at this optimizer step."""
-        former = self.phases.enter("evaluate")
+        former, began = self.phases.enter("evaluate"), time.monotonic()
         self._evaluate(step)
+        self._longest = max(self._longest, time.monotonic() - began)
         self.phases.enter(former)
 
     def _evaluate(self, step: int) -> None:

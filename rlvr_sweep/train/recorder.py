@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from rlvr_sweep.errors import UserError
+from rlvr_sweep.evals.rows import is_sound
 
 
 def _line(row: dict[str, Any]) -> str:
@@ -43,18 +44,6 @@ def _cut(path: Path, last_step: int) -> None:
     os.replace(partial, path)
 
 
-def _is_readable(part: Path) -> bool:
-    """Whether its footer is there, which is written last."""
-    import pyarrow as pa
-    import pyarrow.parquet as pq
-
-    try:
-        pq.read_metadata(part)
-    except (pa.ArrowInvalid, OSError):
-        return False
-    return True
-
-
 class Recorder:
     """The files of one cell directory that grow while it trains. Only rank 0 has one."""
 
@@ -69,10 +58,8 @@ class Recorder:
         for part in sorted((self.path / "rollouts").glob("part-*.parquet")):
             if int(part.stem.split("-")[1]) > rollout:
                 part.unlink()
-            elif not _is_readable(part):
-                aside = part.with_name(f"damaged-{part.name}")
-                part.rename(aside)
-                print(f"rlvr_sweep: {part}: damaged; set aside as {aside.name}, its completions are lost", flush=True)
+            else:
+                is_sound(part)  # or it is set aside, and its completions are lost
 
     def step(self, metrics: dict[str, Any], timings: dict[str, Any]) -> None:
         """One optimizer step: both rows hold `step` and `rollout`."""

@@ -2,20 +2,21 @@
 
     callback = Stopping(); Trainer(callbacks=[callback]); ...; callback.requested
 
-SIGTERM, SIGUSR1 and Ctrl-C are one request. Ranks may see a signal at different times, or only one of them may; the
-flag is reduced over ranks after each step, so all stop together (Hugging Face's own handler saves at two different
-steps there).
+SIGTERM, SIGUSR1, Ctrl-C and a file (where signals do not reach) are one request. Ranks may see it at different times,
+or only one of them may; the flag is reduced over ranks after each step, so all stop together (Hugging Face's own
+handler saves at two different steps there).
 """
 
 import os
 import signal
 import time
+from pathlib import Path
 from typing import Any
 
 import torch
 from transformers import TrainerCallback
 
-DEADLINE = "RLVR_SWEEP_DEADLINE"  # unix time by which a checkpoint must be written, set by whoever knows the limit
+from rlvr_sweep.protocol import DEADLINE, STOP_FILE
 
 
 class Stopping(TrainerCallback):
@@ -24,6 +25,7 @@ class Stopping(TrainerCallback):
     def __init__(self) -> None:
         self.requested = False
         self._deadline = float(os.environ.get(DEADLINE, "inf"))
+        self._file = Path(os.environ[STOP_FILE]) if STOP_FILE in os.environ else None
         self._longest_step = 0.0
         self._step_began = time.time()
         self.accelerator: Any = None  # set once the trainer exists
@@ -37,10 +39,14 @@ class Stopping(TrainerCallback):
         self._step_began = time.time()
 
     def on_step_end(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
-        now = time.time()
-        self._longest_step = max(self._longest_step, now - self._step_began)
+        self._longest_step = max(self._longest_step, time.time() - self._step_began)
         # Another step may take as long as the longest so far; saving takes time too.
-        stop = self.requested or now + 2 * self._longest_step > self._deadline
+        self.stops_before(2 * self._longest_step, control)
+
+    def stops_before(self, seconds: float, control: Any) -> bool:
+        """Whether all ranks save and leave now: one was asked to, or has no `seconds` left. All must call it."""
+        asked = self.requested or (self._file is not None and self._file.exists())
+        stop = asked or time.time() + seconds > self._deadline
         if self.accelerator.num_processes > 1:
             flag = torch.tensor([int(stop)], device=self.accelerator.device)
             stop = bool(self.accelerator.reduce(flag, reduction="sum").item())
@@ -48,3 +54,4 @@ class Stopping(TrainerCallback):
         if stop:
             control.should_save = True
             control.should_training_stop = True
+        return stop

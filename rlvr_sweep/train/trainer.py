@@ -191,6 +191,10 @@ class RLVRTrainer(GRPOTrainer):
         super()._load_rng_state(checkpoint)  # runs last in a resume, after the data is skipped
         if checkpoint is None:
             return
-        saved = torch.load(self._buffer_file(checkpoint), map_location=self.accelerator.device, weights_only=False)
+        device = self.accelerator.device
+        place = (
+            "cpu" if device.type == "cpu" else device
+        )  # over several nodes it is called cpu:0, which torch cannot load
+        saved = torch.load(self._buffer_file(checkpoint), map_location=place, weights_only=False)
         self._step, self._buffered_inputs = saved["step"], saved["buffered"]
         self._rollout, self._clips = saved["rollout"], saved["clips"]

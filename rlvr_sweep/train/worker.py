@@ -18,6 +18,7 @@ os.environ.setdefault("TRL_EXPERIMENTAL_SILENCE", "1")
 import hashlib
 import json
 import shutil
+import signal
 import sys
 import time
 import traceback
@@ -27,16 +28,18 @@ from contextlib import nullcontext
 from pathlib import Path
 from typing import Any
 
-from rlvr_sweep.cell_dir import ATTEMPT, JOB, CellDir, Locked, write_atomically
+from rlvr_sweep.cell_dir import CellDir, Locked, write_atomically
 from rlvr_sweep.config.rules import arm
 from rlvr_sweep.errors import UserError
+from rlvr_sweep.lifeline import dies_with_parent
+from rlvr_sweep.protocol import ATTEMPT, FAILED, JOB, LOCKED, STOPPED, USER_ERROR
 from rlvr_sweep.train import checkpoints, failure
-
-FAILED, USER_ERROR, LOCKED, STOPPED = 1, 2, 3, 75  # 75 is EX_TEMPFAIL: start it again and it goes on
 
 
 def main(argv: list[str]) -> int:
     began = time.perf_counter()
+    if "TORCHELASTIC_RUN_ID" in os.environ and (with_torchrun := dies_with_parent(signal.SIGKILL)):
+        with_torchrun()  # it starts ranks in sessions of their own: a kill of its group would leave them behind
     rank = int(os.environ.get("RANK", "0"))
     try:
         directory = CellDir(Path(argv[0]))
@@ -89,8 +92,8 @@ def _fail(directory: CellDir, rank: int, reason: str, code: int) -> None:
         where = f"rank {rank}: " if rank else ""
         try:
             directory.fail(where + reason, code=code)
-        except OSError as error:  # a full disk: whoever started us writes it once there is room, from our last line
-            print(f"rlvr_sweep: {where}{reason} (and status.json: {error.strerror})", file=sys.stderr)
+        except OSError as error:  # a full disk; whoever started us says it, from the last line of our log
+            print(f"rlvr_sweep: {where}{reason} (status.json cannot be written: {error.strerror})", file=sys.stderr)
 
 
 def train(directory: CellDir, *, say: Callable[..., None], is_main: bool, began: float) -> bool:

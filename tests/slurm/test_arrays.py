@@ -10,6 +10,7 @@ import signal
 import time
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -18,7 +19,7 @@ from rlvr_sweep.config.compose import compose_or_refuse
 from rlvr_sweep.errors import UserError
 from rlvr_sweep.sweep import cancel
 from rlvr_sweep.sweep.launch import launch
-from rlvr_sweep.sweep.queue import compare
+from rlvr_sweep.sweep.queue import completed
 from rlvr_sweep.sweep.state import CellState, states
 from tests.conftest import TINY
 from tests.slurm.cluster import Cluster
@@ -40,7 +41,7 @@ class Sweep:
         return launch(self.cells, launcher="slurm", command=self.lines, multirun=True)
 
     def states(self) -> list[CellState]:
-        return compare(states([c.cell_id for c in self.cells], self.runs))[0]
+        return completed(states([c.cell_id for c in self.cells], self.runs))
 
     def all(self, state: str) -> bool:
         return {s.state for s in self.states()} == {state}
@@ -53,8 +54,12 @@ class Sweep:
         return "".join(p.read_text() for p in sorted((self.runs / "_sweeps/trial/submissions").glob("*/*.log")))
 
     def steps_of(self, state: CellState) -> list[int]:
-        assert state.path is not None
-        return [json.loads(line)["step"] for line in (state.path / "metrics.jsonl").read_text().splitlines()]
+        return [row["step"] for row in state_rows(state, "metrics.jsonl")]
+
+
+def state_rows(state: CellState, name: str) -> list[dict[str, Any]]:
+    assert state.path is not None
+    return [json.loads(line) for line in (state.path / name).read_text().splitlines()]
 
 
 def until(condition: Callable[[], object], sweep: Sweep) -> None:
@@ -74,6 +79,8 @@ def test_eight_cells_two_at_a_time_one_preempted_one_killed(slurm: Cluster, tmp_
     until(sweep.running, sweep)
     killed = sweep.running()[0]
     os.kill(killed.status["pid"], signal.SIGKILL)
+    until(lambda: [s for s in sweep.states() if s.cell_id == killed.cell_id and s.state == "preempted"], sweep)
+    until(lambda: killed.status["job"] not in tasks(slurm), sweep)
     until(lambda: [s for s in sweep.running() if s.cell_id != killed.cell_id], sweep)
     preempted = next(s for s in sweep.running() if s.cell_id != killed.cell_id)
     job = preempted.status["job"]
@@ -142,10 +149,10 @@ def test_a_job_that_is_gone_is_lost_and_the_next_launch_takes_its_cell(slurm: Cl
     os.kill(task, signal.SIGKILL)
     until(lambda: sweep.all("lost"), sweep)
     until(lambda: not tasks(slurm), sweep)
-    _, notes = compare(sweep.states())
-    [note] = notes.values()
+    note = sweep.states()[0].reason or ""
     assert f"is marked running, but SLURM's job {job} is gone" in note
     assert "FAILED" in note or "NODE_FAIL" in note
+    assert "0.log" in note
     sweep.submit()
     until(sweep.running, sweep)
     assert sweep.running()[0].status["attempt"] == 2
@@ -186,11 +193,50 @@ def test_a_refusal_is_one_line_and_leaves_the_cells_to_the_next_launch(slurm: Cl
     assert sweep.all("pending")
 
 
-def test_two_nodes_run_one_cell(slurm: Cluster, tmp_path: Path) -> None:
-    sweep = Sweep(tmp_path, "seed=0", "compute.ranks=2", "compute.nodes=2")
+def test_two_nodes_run_one_cell_and_stop_it_in_good_order(slurm: Cluster, tmp_path: Path) -> None:
+    lines = ["compute.ranks=2", "compute.nodes=2", "algo.rollouts=20", "compute.checkpoint_every=0"]
+    sweep = Sweep(tmp_path, "seed=0", *lines)
     sweep.submit()
+    until(sweep.running, sweep)
+    step = sweep.running()[0].status["step"]
+    slurm.run("scancel", "--signal=USR1", "--batch", sweep.running()[0].status["job"])
     until(lambda: sweep.states()[0].state in ("done", "failed"), sweep)
     assert sweep.all("done"), sweep.log()
-    path = sweep.states()[0].path
-    assert path is not None
-    assert CellDir(path).cell.compute.nodes == 2
+    [state] = sweep.states()
+    assert state.status["attempt"] == 2
+    assert sweep.steps_of(state) == list(range(1, 41))
+    attempts = [row["step"] for row in state_rows(state, "timings.jsonl")]
+    assert attempts.index(step + 1) == step  # none was made twice: the checkpoint was written though none was due
+
+
+def test_an_administrator_may_requeue(slurm: Cluster, tmp_path: Path) -> None:
+    sweep = Sweep(tmp_path, "seed=0", "algo.rollouts=20")
+    sweep.submit()
+    until(sweep.running, sweep)
+    slurm.scontrol("requeue", sweep.running()[0].status["job"])
+    until(lambda: sweep.all("done"), sweep)
+    [state] = sweep.states()
+    assert state.status["attempt"] == 2
+    assert sweep.steps_of(state) == list(range(1, 41))
+
+
+def test_the_time_limit_itself(slurm: Cluster, tmp_path: Path) -> None:
+    """SLURM counts minutes, and signals up to one of them early: the first attempt has some seconds of training."""
+    sweep = Sweep(tmp_path, "seed=0", "algo.rollouts=300", "cluster.time=00:01:00", "cluster.signal_s=20")
+    sweep.submit()
+    until(lambda: sweep.states()[0].status.get("attempt", 0) >= 2, sweep)
+    [state] = sweep.states()
+    assert state.state in ("running", "queued", "preempted"), state.reason
+    assert state.status.get("failures", 0) == 0
+    cancel.main(["trial", "--runs", str(tmp_path)])
+
+
+def test_a_cell_of_a_task_that_failed_is_not_run_again_by_a_requeue(slurm: Cluster, tmp_path: Path) -> None:
+    sweep = Sweep(tmp_path, "seed=0,1", "cluster.pack=2", "cluster.cpus=2", "algo.rollouts=20")
+    (CellDir.create(sweep.cells[0]).path / "metrics.jsonl").mkdir()  # where the record wants a file
+    sweep.submit()
+    until(lambda: {s.state for s in sweep.states()} == {"failed", "running"} and sweep.running(), sweep)
+    slurm.run("scancel", "--signal=USR1", "--batch", sweep.running()[0].status["job"])
+    until(lambda: {s.state for s in sweep.states()} == {"failed", "done"}, sweep)
+    found = {s.state: s.status for s in sweep.states()}
+    assert (found["failed"]["failures"], found["done"]["attempt"]) == (1, 2)

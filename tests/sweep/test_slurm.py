@@ -10,11 +10,12 @@ from rlvr_sweep.config.compose import compose_or_refuse
 from rlvr_sweep.errors import UserError
 from rlvr_sweep.sweep.manifest import planning
 from rlvr_sweep.sweep.nodes import check
-from rlvr_sweep.sweep.queue import compare
+from rlvr_sweep.sweep.queue import completed
 from rlvr_sweep.sweep.slurm import render, request
 from rlvr_sweep.sweep.snapshot import snapshot
 from rlvr_sweep.sweep.state import states
 from tests.conftest import TINY
+from tests.trials import random_model
 
 
 def script(runs: Path, *lines: str) -> list[str]:
@@ -64,10 +65,29 @@ def test_what_the_cluster_choice_says_is_asked_for(tmp_path: Path) -> None:
 
 
 def test_cells_on_cores_ask_for_no_gpu(tmp_path: Path) -> None:
-    lines = script(tmp_path, "seed=0", "compute=cpu", "cluster.pack=3", "cluster.requeue=false")
-    assert "#SBATCH --cpus-per-task=3" in lines
+    lines = script(tmp_path, "seed=0,1", "compute=cpu", "cluster.pack=3", "cluster.requeue=false")
+    assert "#SBATCH --cpus-per-task=2" in lines
     assert "#SBATCH --no-requeue" in lines
     assert not any("gres" in line for line in lines)
+
+
+def test_a_cell_that_may_want_a_gpu_must_say_so(tmp_path: Path) -> None:
+    folder = random_model.make(tmp_path / "model", ["What is 1 + 1?"] * 50)
+    with pytest.raises(UserError, match=r"does not say what to ask SLURM for; write compute=gpu"):
+        script(tmp_path, "seed=0", "model=path", f"model.path={folder}")
+
+
+@pytest.mark.parametrize(
+    ("lines", "said"),
+    [
+        (["compute.nodes=2"], "write compute.ranks=2"),
+        (["compute.ranks=2", "compute.share=0.5"], "only a cell of one rank shares a GPU"),
+        (["compute.share=0.001"], "compute.share"),
+    ],
+)
+def test_what_cannot_be_asked_for_is_said(lines: list[str], said: str, tmp_path: Path) -> None:
+    with pytest.raises(UserError, match=said):
+        compose_or_refuse([*TINY, f"runs={tmp_path}", *lines], multirun=False)
 
 
 def test_no_slurm_is_one_line_before_anything_is_queued(
@@ -82,9 +102,8 @@ def test_without_squeue_nothing_is_claimed_about_the_queue(tmp_path: Path, monke
     [cell] = compose_or_refuse([*TINY, f"runs={tmp_path}"], multirun=False)
     CellDir.create(cell).status(state="pending", job="5_0")
     monkeypatch.setenv("PATH", str(tmp_path))
-    [state], notes = compare(states([cell.cell_id], tmp_path))
-    assert state.state == "pending"
-    assert notes == {cell.cell_id: "SLURM's view is not known: no squeue on this machine"}
+    [state] = completed(states([cell.cell_id], tmp_path))
+    assert (state.state, state.reason) == ("pending", "SLURM's view is not known: no squeue on this machine")
 
 
 @pytest.mark.parametrize("limit", ["60", "1:00", "soon", "3600"])

@@ -82,11 +82,11 @@ def test_states_come_in_the_order_asked_for(tmp_path: Path) -> None:
 def test_the_queue_is_asked_only_for_cells_it_was_given(monkeypatch: pytest.MonkeyPatch) -> None:
     asked = []
 
-    def mark_queued(found: list[CellState]) -> list[CellState]:
+    def completed(found: list[CellState]) -> list[CellState]:
         asked.append(len(found))
         return [CellState(s.cell_id, s.path, "queued", s.status) for s in found]
 
-    monkeypatch.setitem(sys.modules, "rlvr_sweep.sweep.queue", SimpleNamespace(mark_queued=mark_queued))
+    monkeypatch.setitem(sys.modules, "rlvr_sweep.sweep.queue", SimpleNamespace(completed=completed))
     local = [CellState("a", Path("a"), "pending", {}), CellState("b", Path("b"), "done", {"job": "7_1"})]
     assert with_queue(local) == local and asked == []
     assert [s.state for s in with_queue([CellState("c", Path("c"), "pending", {"job": "7_2"})])] == ["queued"]
