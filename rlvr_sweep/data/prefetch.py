@@ -29,8 +29,9 @@ def prefetch(sources: Sequence[tuple[str, "Source"]], models: Sequence["Model"])
         raise UserError("prefetch: HF_HUB_OFFLINE is set; unset it, on a node with network")
     datasets: dict[tuple, tuple[str, Source]] = {}
     for key, source in sources:
-        if source.kind == "hub":
-            datasets.setdefault((source.hub, source.config, source.revision, source.split), (key, source))
+        if source.from_hub and source.hub is not None:
+            which = (source.hub, source.config, source.revision, source.split, source.task)
+            datasets.setdefault(which, (key, source))
     for key, source in datasets.values():
         found = hub.fetch(source, key=key)
         size = sum(path.stat().st_size for path in found.paths)

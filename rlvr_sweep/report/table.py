@@ -18,7 +18,13 @@ from rich.text import Text
 
 from rlvr_sweep.report.record import Record
 
-MEASURES = {"accuracy": "accuracy", "lenient": "lenient accuracy", "code": "code share"}
+MEASURES = {
+    "accuracy": "accuracy",
+    "accuracy_authors": "  authors' grader",
+    "accuracy_math_verify": "  math-verify",
+    "lenient": "lenient accuracy",
+    "code": "code share",
+}
 RATES = {
     "accuracy_with_code": "  with code",
     "accuracy_without_code": "  without code",
@@ -169,6 +175,9 @@ def _benchmark(name: str, one: Mapping[str, Any]) -> list[RenderableType]:
                 made.add_row(RATES[key], *(percent(side[key]) for side in there))
 
     estimates("accuracy")
+    for key in ("accuracy_authors", "accuracy_math_verify"):  # the grader that accuracy does not go by
+        if any(key in side and side[key].mean not in (None, side["accuracy"].mean) for side in there):
+            estimates(key)
     rates("accuracy_with_code", "accuracy_without_code")
     for key in [key for key in there[0] if key.startswith("pass@")]:
         estimates(key)

@@ -10,6 +10,7 @@ from trl.trainer.grpo_config import GRPOConfig
 
 from rlvr_sweep.config.rules import arm, epsilons
 from rlvr_sweep.config.schema import Cell
+from rlvr_sweep.train.losses import AGGREGATION
 
 
 def arguments(cell: Cell, output: Path, *, use_cpu: bool) -> GRPOConfig:
@@ -38,16 +39,18 @@ def arguments(cell: Cell, output: Path, *, use_cpu: bool) -> GRPOConfig:
         min_p=None,
         repetition_penalty=1.0,
         # the update
-        loss_type=estimator.loss,
+        loss_type=AGGREGATION.get(estimator.loss, estimator.loss),
         scale_rewards=estimator.scale,
         multi_objective_aggregation="sum_then_normalize",
         importance_sampling_level="token",
         epsilon=low,
         epsilon_high=high,
-        delta=None,
+        delta=cell.clip.dual,  # clamps the ratio from above; where A > 0 the bound of epsilon_high is tighter
         beta=estimator.kl,
         use_bias_correction_kl=False,
         top_entropy_quantile=1.0,
+        entropy_coef=0.0,  # ours does not depend on the micro-batches: losses.entropy_term
+        use_adaptive_entropy=False,
         mask_truncated_completions=algo.mask_truncated,
         off_policy_mask_threshold=None,
         vllm_importance_sampling_correction=False,  # a second, length-dependent clip (TRL's default is on)

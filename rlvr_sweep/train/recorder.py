@@ -101,10 +101,14 @@ def rollout_schema() -> Any:
             ("advantage", number),
             ("correct", flag),
             ("reason", text),
+            ("correct_math_verify", flag),
+            ("correct_authors", flag),
             ("gold", text),
             ("label", text),
             ("label_correct", flag),
             ("majority_correct", flag),
             ("majority_ratio", number),
+            ("trained", pa.int32()),
+            ("generation_batch", pa.int32()),
         ]
     )

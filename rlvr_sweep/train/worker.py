@@ -148,6 +148,8 @@ def train(directory: CellDir, *, say: Callable[..., None], is_main: bool, began:
         problems = prepare(cell, tokenizer=tokenizer, context=context, grader=grader, batch=batch)
         if is_main:
             write_atomically(directory.path / "data.json", json.dumps(problems.facts, indent=1) + "\n")
+            if warning := problems.facts["prompt"]["warning"]:
+                print(f"rlvr_sweep: {warning}", file=sys.stderr)
         phases.enter("setup")
         quiet = NullMirror("rank > 0")
         mirror = Mirror.start(directory.document, directory.path, cell.tracking.mode) if is_main else quiet

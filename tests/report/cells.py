@@ -142,6 +142,7 @@ def _evaluation(
                     "correct": correct,
                 }
                 | {"reason": "equal" if correct else "not_equal", "correct_strict": correct, "correct_lenient": correct}
+                | {"correct_math_verify": correct, "correct_authors": correct}
                 | {"has_code": has_code, "truncated": False, "tokens": 30}
             )
     return found

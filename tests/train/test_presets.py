@@ -1,0 +1,128 @@
+"""Presets inherit nothing: what each asks of TRL is pinned, and so is every default of TRL that we do not state.
+
+python -m tests.train.test_presets      # writes presets/*.json anew; read the diff before you keep it
+"""
+
+import dataclasses
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+from trl.trainer.grpo_config import GRPOConfig
+
+from rlvr_sweep.config.compose import compose_or_refuse
+from rlvr_sweep.config.schema import Algo, Cell
+from rlvr_sweep.config.tree import conf_dir
+from rlvr_sweep.strict import is_always_in_identity
+from rlvr_sweep.train import arguments as ours
+
+HERE = Path(__file__).resolve().parent / "presets"
+MATH, GENERAL = "model=qwen2.5_math_7b", "model=qwen2.5_7b"
+PRESETS = {  # with what the paper fixes in other groups
+    "spurious_rewards": [MATH, "estimator=spurious_rewards", "grading.grader=authors"],
+    "model_task_alignment": [GENERAL, "estimator=dapo", "clip=dapo"],
+    "one_shot_rlvr": [MATH, "estimator.kl=0.001", "estimator.entropy_bonus=0.001"],
+    "ttrl": [MATH, "estimator.kl=0.001", "reward=majority_online", "grading.grader=authors"],
+    "rlvr_decomposed": [MATH, "estimator=w_reinforce", "estimator.entropy_bonus=1e-4"],
+}
+PLACES = {"output_dir", "use_cpu"}
+
+
+def cell(name: str, *more: str) -> Cell:
+    lines = [f"algo={name}", "data=deepscaler", "eval=none", *PRESETS[name], *more]
+    return compose_or_refuse(lines, multirun=False)[0].cell
+
+
+def stated(name: str) -> dict[str, Any]:
+    """What a preset passes to GRPOConfig, by field."""
+    passed: dict[str, Any] = {}
+
+    def spied(**kwargs: Any) -> GRPOConfig:
+        passed.update(kwargs)
+        return GRPOConfig(**kwargs)
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(ours, "GRPOConfig", spied)
+        config = ours.arguments(cell(name), HERE, use_cpu=True)
+    # what it came to, where GRPOConfig made something else of it
+    return {key: plain(getattr(config, key)) for key in sorted(passed) if key not in PLACES}
+
+
+def unstated() -> dict[str, Any]:
+    """TRL's own value of every field that no preset states."""
+    known = {key for name in PRESETS for key in stated(name)} | PLACES
+    defaults = {}
+    for field in dataclasses.fields(GRPOConfig):
+        if field.init and field.name not in known:
+            made = field.default_factory() if callable(field.default_factory) else field.default
+            defaults[field.name] = plain(made)
+    return dict(sorted(defaults.items()))
+
+
+def plain(value: Any) -> Any:
+    if isinstance(value, dict | list | tuple | bool | int | float | None):
+        return json.loads(json.dumps(value))
+    return str(getattr(value, "value", value))
+
+
+def pinned(name: str) -> dict[str, Any]:
+    return json.loads((HERE / f"{name}.json").read_text())
+
+
+@pytest.mark.parametrize("name", PRESETS)
+def test_what_a_preset_asks_of_trl(name: str) -> None:
+    assert stated(name) == pinned(name)
+
+
+def test_no_default_of_trl_has_changed_that_no_preset_states() -> None:
+    assert unstated() == pinned("trl_defaults")
+
+
+def test_every_preset_of_a_paper_is_pinned() -> None:
+    files = (conf_dir() / "algo").glob("*.yaml")
+    assert {file.stem for file in files if yaml.safe_load(file.read_text()).get("paper")} == set(PRESETS)
+
+
+@pytest.mark.parametrize("name", PRESETS)
+def test_a_preset_spells_out_every_knob(name: str) -> None:
+    said = yaml.safe_load((conf_dir() / "algo" / f"{name}.yaml").read_text())
+    assert {key for key in Algo.model_fields if is_always_in_identity(Algo, key) is not False} <= set(said)
+
+
+@pytest.mark.parametrize("name", PRESETS)
+def test_a_preset_with_what_its_paper_fixes_departs_from_nothing(name: str) -> None:
+    assert not [line for line in cell(name).deviations if ", where arXiv" in line]
+
+
+@pytest.mark.parametrize(
+    ("name", "line", "said"),
+    [
+        ("spurious_rewards", "algo.learning_rate=1e-6", "algo.learning_rate=1e-06, where arXiv 2506.10947 has 5e-07"),
+        ("spurious_rewards", "estimator=grpo", "estimator.whiten=false, where arXiv 2506.10947 has true"),
+        ("spurious_rewards", "clip.epsilon_high=0.28", "clip.epsilon_high=0.28, where arXiv 2506.10947 has 0.2"),
+        ("spurious_rewards", "algo.rollouts=20", "algo.rollouts=20, where arXiv 2506.10947 has 300 or 60 or 100"),
+        ("spurious_rewards", "clip=off_logprob", "clip.name=off_logprob, where arXiv 2506.10947 has on or off_"),
+        ("model_task_alignment", "clip=on", "clip.dual=null, where arXiv 2508.21188 has 10"),
+        ("model_task_alignment", "estimator=grpo", "estimator.dynamic_sampling=false, where arXiv 2508.21188 has true"),
+        ("model_task_alignment", "clip=off_epsilon", "clip.name=off_epsilon, where arXiv 2508.21188 has on"),
+        ("one_shot_rlvr", "estimator.kl=0", "estimator.kl=0, where arXiv 2504.20571 has 0.001"),
+        ("ttrl", "algo.votes_per_prompt=48", "algo.votes_per_prompt=48, where arXiv 2504.16084 has 64"),
+        ("rlvr_decomposed", "algo.weight_decay=0", "algo.weight_decay=0, where arXiv 2506.01347 has 0.01"),
+    ],
+)
+def test_a_knob_set_against_the_paper_is_a_deviation(name: str, line: str, said: str) -> None:
+    assert [found for found in cell(name, line).deviations if found.startswith(said)]
+
+
+def test_the_papers_own_arms_are_no_departure() -> None:
+    for line in ("clip=off_epsilon", "clip=off_large_batch", "algo.rollouts=60"):
+        assert not [found for found in cell("spurious_rewards", line).deviations if ", where arXiv" in found]
+
+
+if __name__ == "__main__":
+    HERE.mkdir(exist_ok=True)
+    for one in PRESETS:
+        (HERE / f"{one}.json").write_text(json.dumps(stated(one), indent=1) + "\n")
+    (HERE / "trl_defaults.json").write_text(json.dumps(unstated(), indent=1) + "\n")
