@@ -34,22 +34,41 @@ def main(argv: Sequence[str]) -> int:
     from rlvr_sweep.sweep.state import read
 
     paths, _ = find_all(args.cells, args.runs)
-    found = completed([read(path) for path in paths])
-    live = [s for s in found if s.state in ("queued", "running")]
+    live = _live(completed([read(path) for path in paths]))
     under_slurm = [s for s in live if s.status.get("job")]
     if under_slurm:
         jobs = {s.status["job"] for s in under_slurm}
+        mates = _mates(jobs, under_slurm)
         try:
             cancel(jobs)
         except Unknown as error:
             raise UserError(f"{error}; run cancel on a login node of the cluster") from None
-        print(f"cancelled {len(jobs)} SLURM tasks with {len(under_slurm)} cells")
+        count = len(under_slurm) + len(mates)
+        print(f"cancelled {len(jobs)} SLURM task{'s' * (len(jobs) != 1)} with {count} cell{'s' * (count != 1)}")
+        for mate in mates:
+            print(f"{mate.cell_id}: shared a task with one of them and stops too; its sweep's command goes on with it")
     for state in live:
         if not state.status.get("job"):
             print(_stop_here(state))
     if not live:
         print(f"nothing to cancel: none of {len(paths)} cells is queued or runs")
     return 0
+
+
+def _live(found: "Sequence[CellState]") -> "list[CellState]":
+    return [s for s in found if s.state in ("queued", "running")]
+
+
+def _mates(jobs: set[str], chosen: "Sequence[CellState]") -> "list[CellState]":
+    """The other cells that SLURM tasks will run or do: small ones share a task (cluster.pack)."""
+    from rlvr_sweep.cell_dir import index
+    from rlvr_sweep.sweep.queue import completed
+    from rlvr_sweep.sweep.state import read
+
+    ids = {s.cell_id for s in chosen}
+    folders = {s.path.parent for s in chosen if s.path is not None}
+    beside = [read(path) for runs in folders for cell_id, path in index(runs).items() if cell_id not in ids]
+    return _live(completed([s for s in beside if s.status.get("job") in jobs]))
 
 
 def _stop_here(state: "CellState") -> str:

@@ -16,7 +16,7 @@ from rich.console import Console
 from rlvr_sweep.cell_dir import CellDir, Locked, holder
 from rlvr_sweep.errors import UserError
 from rlvr_sweep.sweep.manifest import Manifest, planning, row
-from rlvr_sweep.sweep.state import CellState, is_taken, states, with_queue
+from rlvr_sweep.sweep.state import CellState, states, taken, with_queue
 
 if TYPE_CHECKING:
     from rlvr_sweep.config.compose import Composed
@@ -38,10 +38,7 @@ def launch(cells: "Sequence[Composed]", *, launcher: str, command: Sequence[str]
             manifest = Manifest.record(rows, runs=runs, name=cells[0].cell.sweep.name, command=command)
         found = with_queue(states([cell.cell_id for cell in cells], runs))
         settings = cells[0].cell.sweep
-        chosen = [s for s in found if is_taken(s, retry=settings.retry, max_failures=settings.max_failures)]
-        alone = not multirun
-        if alone and found[0].state == "failed":  # whoever starts one cell by hand means it
-            chosen = found
+        chosen = taken(found, retry=settings.retry, max_failures=settings.max_failures, multirun=multirun)
         if manifest is not None:
             console.print(f"sweep {manifest.name}: {_summary(found)}", highlight=False, soft_wrap=True)
         for line in _left_out(found, chosen, settings, manifest):
@@ -58,7 +55,7 @@ def launch(cells: "Sequence[Composed]", *, launcher: str, command: Sequence[str]
     from rlvr_sweep.sweep import local
 
     held = [s for s in found if s.state == "running"]
-    if alone and held:
+    if held and not multirun:
         return local.LOCKED
     others = [s.path for s in found if s.path is not None and s.cell_id not in ids]
     return local.run(directories, others=others, settings=settings, console=console)
@@ -82,8 +79,8 @@ def _left_out(
     found: Sequence[CellState], chosen: Sequence[CellState], settings: "Sweep", manifest: Manifest | None
 ) -> list[str]:
     """A line for each kind of cell that is not started, with what to do about it."""
-    taken = {s.cell_id for s in chosen}
-    rest = [s for s in found if s.cell_id not in taken]
+    started = {s.cell_id for s in chosen}
+    rest = [s for s in found if s.cell_id not in started]
     lines = []
     if manifest is None:
         lines += [f"done already: {s.path}" for s in rest if s.state == "done"]

@@ -19,7 +19,7 @@ from rlvr_sweep.cell_dir import index
 from rlvr_sweep.errors import UserError
 from rlvr_sweep.sweep.manifest import name_of
 from rlvr_sweep.sweep.progress import ORDER, document_of
-from rlvr_sweep.sweep.state import CellState, is_taken, read, with_queue
+from rlvr_sweep.sweep.state import CellState, read, taken, with_queue
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -111,9 +111,7 @@ def plan(cells: "Sequence[Composed]", *, command: Sequence[str], multirun: bool)
     states = [read(there[c.cell_id]) if c.cell_id in there else _new(c.cell_id) for c in cells]
     states = with_queue(states)
     settings = cells[0].cell.sweep
-    chosen = [s for s in states if is_taken(s, retry=settings.retry, max_failures=settings.max_failures)]
-    if not multirun and states[0].state == "failed":  # whoever starts one cell by hand means it
-        chosen = states
+    chosen = taken(states, retry=settings.retry, max_failures=settings.max_failures, multirun=multirun)
     by_id = {cell.cell_id: cell for cell in cells}
     return Plan(
         cells=cells,

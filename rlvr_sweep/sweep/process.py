@@ -139,7 +139,8 @@ class CellProcess:
         now = time.time()
         if killed in FROM_OUTSIDE and not self._is_stopped and (not own or status["state"] == "failed"):
             # Out of memory, or somebody killed it: not its own fault, even if other ranks wrote that they failed.
-            reason = f"ended from outside by {signal.Signals(killed).name}; start it again and it goes on"
+            cause = " (out of memory?)" if killed == signal.SIGKILL else ""
+            reason = f"ended from outside by {signal.Signals(killed).name}{cause}; start it again and it goes on"
             failures = max(0, status.get("failures", 0) - own)
             changes = {"attempt": self.attempt, "finished": now, "exit": FAILED, "failures": failures}
             self.directory.status(state="preempted", reason=reason, **changes)

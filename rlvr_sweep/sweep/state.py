@@ -87,3 +87,10 @@ def is_taken(state: CellState, *, retry: bool, max_failures: int) -> bool:
     if state.state == "failed":
         return retry and state.failures < max_failures
     return state.state in TO_RUN
+
+
+def taken(found: list[CellState], *, retry: bool, max_failures: int, multirun: bool) -> list[CellState]:
+    """What a launch starts. Whoever starts one failed cell by hand means it."""
+    if not multirun and found[0].state == "failed":
+        return found
+    return [state for state in found if is_taken(state, retry=retry, max_failures=max_failures)]

@@ -6,7 +6,10 @@ make test-slurm ARGS='tests/slurm/test_arrays.py --durations=0'
 import json
 import os
 import re
+import shutil
 import signal
+import subprocess
+import sys
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -175,6 +178,32 @@ def test_what_is_queued_is_not_queued_again_and_can_be_cancelled(
     assert sweep.submit() == 0
     assert sweep.all("queued")
     cancel.main(["trial", "--runs", str(tmp_path)])
+
+
+def test_an_edit_of_the_checkout_does_not_reach_queued_cells(slurm: Cluster, tmp_path: Path) -> None:
+    checkout, runs = tmp_path / "checkout", tmp_path / "runs"
+    for folder in ("rlvr_sweep", "conf", "launch"):
+        shutil.copytree(Path(__file__).parents[2] / folder, checkout / folder)
+    sweep = Sweep(runs, "seed=0", "+cluster.extra=[--hold]")
+    command = [sys.executable, "-m", "rlvr_sweep", "-m", *sweep.lines, "hydra/launcher=slurm"]
+    subprocess.run(command, check=True, cwd=checkout, env=os.environ | {"PYTHONPATH": str(checkout)})
+    worker = checkout / "rlvr_sweep" / "train" / "worker.py"
+    worker.write_text('raise SystemExit("edited while its cells were queued")\n')
+    slurm.run("scontrol", "release", sweep.states()[0].status["job"])
+    until(lambda: sweep.all("done"), sweep)
+
+
+def test_cancel_says_which_other_cells_of_a_task_it_stops(
+    slurm: Cluster, tmp_path: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    sweep = Sweep(tmp_path, "seed=0,1", "cluster.pack=2", "+cluster.extra=[--hold]")
+    sweep.submit()
+    one, mate = sweep.states()
+    assert cancel.main([one.cell_id, "--runs", str(tmp_path)]) == 0
+    said = capfd.readouterr().out
+    assert "cancelled 1 SLURM task with 2 cells" in said
+    assert f"{mate.cell_id}: shared a task with one of them" in said
+    until(lambda: sweep.all("pending"), sweep)
 
 
 def test_small_cells_share_a_task(slurm: Cluster, tmp_path: Path) -> None:

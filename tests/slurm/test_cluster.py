@@ -100,7 +100,7 @@ def test_a_preempted_job_is_signalled_and_comes_back(slurm, submit, lines, parti
     words = lines(low)
     assert [line[0] for line in words] == ["attempt", "USR1", "TERM", "attempt"]
     noticed = float(words[2][1]) - float(words[1][1])
-    assert grace_s <= noticed < grace_s + 10
+    assert grace_s - 1 < noticed < grace_s + 10  # SLURM counts whole seconds of its own
     assert slurm.tasks(low)[0]["Restarts"] == "1"
 
 
