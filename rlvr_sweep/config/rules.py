@@ -79,12 +79,13 @@ def epsilons(cell: Cell) -> tuple[float, float]:
 def _batch_faults(cell: Cell) -> list[str]:
     algo, clip = cell.algo, cell.clip
     prompts, updates = algo.prompts_per_rollout, algo.updates_per_rollout
-    if clip.name == "on" and updates == 1:
-        size = prompts * algo.completions_per_prompt // cell.compute.ranks
-        *legal, last = [str(u) for u in batch.divisors(size) if u > 1] or ["2"]
+    if clip.name == "on" and updates == 1 and prompts % cell.compute.ranks == 0:
+        size, micro = prompts * algo.completions_per_prompt // cell.compute.ranks, _micro_batch(cell) or 1
+        legal = [str(u) for u in batch.divisors(size) if u > 1 and size % (u * micro) == 0]
+        *rest, last = legal or [""]
         return [
-            "algo.updates_per_rollout: 1 update a rollout makes the ratio exactly 1, so clip=on can never act; "
-            f"write {', '.join(legal)}{' or ' * bool(legal)}{last}, or clip=off_large_batch"
+            "algo.updates_per_rollout: 1 update a rollout makes the ratio exactly 1, so clip=on can never act; write "
+            f"{', '.join(rest)}{' or ' * bool(rest)}{last}{', or ' * bool(last)}clip=off_large_batch"
         ]
     if clip.name == "off_small_rollout" and prompts % updates:
         legal = list(range(updates, 2 * prompts + updates, updates))
