@@ -12,6 +12,7 @@ from rlvr_sweep.rewards import needs_labels
 
 UNBOUNDED = 1e6  # an epsilon that never acts; infinity would be invalid JSON
 WITHOUT_BOUND = ("off_epsilon", "off_policy_gradient", "off_logprob")  # the clip arms that lift it
+ELSEWHERE = {"hub": "the Hub", "lab": "the lab", "puzzle": "a generator"}  # kinds of data that read no file
 RAW = ("nsr", "psr", "w_reinforce")  # the advantages without a baseline
 
 
@@ -187,6 +188,10 @@ def _source_faults(key: str, source: Source) -> list[str]:
             "puzzle": ("task", "cipher"),
         }[source.kind]
         return [f"{key}.{field}: missing; write {key}.{field}={example}"]
+    if source.path is not None and source.kind in ELSEWHERE:
+        instead = f"data=jsonl data.path={source.path}" if key == "data" else f"{key}.kind=file"
+        whence = f"as rows come from {ELSEWHERE[source.kind]}"
+        return [f"{key}.path: would be ignored, {whence}; write {instead}, or leave it out"]
     return []
 
 

@@ -28,6 +28,7 @@ from rlvr_sweep.config.rules import arm
             "estimator.dynamic_sampling=false",
         ),
         (["estimator=entropy_min", "algo.votes_per_prompt=16"], "algo.votes_per_prompt", "algo.votes_per_prompt=null"),
+        (["data=deepscaler", "data.path=mine.jsonl"], "data.path", "write data=jsonl data.path=mine.jsonl, or leave"),
         (["clip.dual=1.1"], "clip.dual", "clip.dual=10"),
         (["algo.votes_per_prompt=8"], "algo.votes_per_prompt", "write 16, or null"),
         (
