@@ -97,7 +97,7 @@ class Case:
 CASES = {
     "grpo": Case([]),
     "grpo in micro-batches": Case(["compute.micro_batch=2"]),
-    "sequence mean": Case(["estimator.loss=grpo"], mean=sequence_mean),
+    "sequence mean": Case(["estimator=grpo_sequence"], mean=sequence_mean),
     "micro-batch mean": Case(["estimator.loss=micro_batch", "estimator.loss_batch=2"], mean=micro_batch_mean),
     "scaled by the batch": Case(["estimator.scale=batch"], advantage=lambda r: r - r.mean(), scale_by_batch=True),
     "dr_grpo": Case(["estimator=dr_grpo"], advantage=lambda r: r - r.mean(), mean=constant_mean),
