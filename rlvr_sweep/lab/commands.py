@@ -71,7 +71,9 @@ def show() -> None:
     for task in TASKS.values():
         console.print(f"  {task.name}: {task.summary}", highlight=False)
     for name in stale:
-        console.print(f"  the shipped {name} is of another recipe than this version's: python -m rlvr_sweep lab build {name}")
+        console.print(
+            f"  the shipped {name} is of another recipe than this version's: python -m rlvr_sweep lab build {name}"
+        )
 
 
 def folder_for(family: str, out: Path, *, force: bool) -> Path:
