@@ -117,7 +117,7 @@ def check(labels: Path, cell: "Cell", hashes: dict[str, str], *, make: str) -> t
         return [f"{key}: {said}; remove it and make it again: {make}"], []
     if said:
         return [f"{key}: {said}; write data.labels={default_path(cell)}, made by: {make}"], []
-    return [], _deviations(made, key, cell)
+    return [], _deviations(made, key, cell, hashes)
 
 
 def _other_model(made: Provenance, cell: "Cell", hashes: dict[str, str]) -> str | None:
@@ -160,10 +160,15 @@ def _other_data(made: Provenance, labels: Path, cell: "Cell", hashes: dict[str, 
     return f"made for other data ({made.data['name']}): {found}" if found else None
 
 
-def _deviations(made: Provenance, key: str, cell: "Cell") -> list[str]:
+def _deviations(made: Provenance, key: str, cell: "Cell", hashes: dict[str, str]) -> list[str]:
     found, model = [], made.model
+    if hashes.get("data", made.data["sha256"]) != made.data["sha256"]:
+        from rlvr_sweep.data.sources import load
+
+        rows, labelled = len(load(cell.data, key="data").rows), made.data["rows"]
+        found += [f"{key}: made for {labelled} of {rows} rows; the others are not trained on"] * (labelled < rows)
     if model is None:
-        return [f"{key}: {made.vote['pick']}, by no model"]
+        return [*found, f"{key}: {made.vote['pick']}, by no model"]
     if (model["template"], model["prefix"]) != (cell.model.template, cell.model.prefix):
         prefix = f" and prefix {model['prefix']!r}" if model["prefix"] else ""
         found.append(

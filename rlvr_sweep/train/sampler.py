@@ -89,6 +89,8 @@ def _one(store: Store, samples: int, *, model: Any, tokenizer: Any, device: Any,
         store.write_prompts(prompts, skipped=skipped)
     missing = store.missing(samples=samples)
     assert missing is not None
+    if not missing:  # another process was quicker
+        return
     backend = Untrained(model, tokenizer, device=device, dtype=cell.model.dtype, stop=list(cell.model.stop), batch=None)
     sampling = Sampling(task.max_tokens, bench.temperature, bench.top_p)
 

@@ -54,6 +54,12 @@ def test_a_part_of_the_labelled_rows_is_as_good(labels: Path) -> None:
     assert grid(labels, "data.count=16").faults == []
 
 
+def test_labels_of_a_part_of_the_rows_are_taken_with_a_word(labels: Path) -> None:
+    [composed] = grid(labels, "data.count=25").or_refuse().cells
+    [deviation] = composed.cell.deviations
+    assert "made for 20 of 25 rows; the others are not trained on" in deviation
+
+
 def test_another_family_is_refused(labels: Path) -> None:
     fault = refused(labels, "model=lab/llama")
     assert "labels of lab/olmo (family olmo), the cell's model is lab/llama (llama)" in fault
