@@ -18,8 +18,9 @@ from rlvr_sweep.strict import Strict
 
 CHOICES: dict[str, type[Strict]] = {"model": Model, "data": Data, "algo": Algo}
 # Fewer rows need no other labels, nor do rows that are repeated or filtered by their label.
+UNLABELLED = ("labels", "label_filter", "empty_labels", "repeat", "overlap", "ids")
 OF_MODEL = ("name", "hub", "revision", "path", "template", "prefix", "stop", "stop_tokens", "dtype", "context")
-OF_DATA = tuple(key for key in Data.model_fields if key not in ("labels", "label_filter", "repeat", "overlap", "ids"))
+OF_DATA = tuple(key for key in Data.model_fields if key not in UNLABELLED)
 OF_ALGO = ("max_prompt_tokens", "max_completion_tokens", "extraction")
 FIELDS = {"model": OF_MODEL, "data": OF_DATA, "algo": OF_ALGO}
 PLAIN = re.compile(r"[A-Za-z/.~][\w./:~-]*")  # a text that Hydra's grammar takes, and gives back, without quotes
@@ -33,6 +34,7 @@ def command(cell: Cell, *, out: str | None = None) -> str:
         words += [f"{group}.{key}={_text(value)}" for key, value in _changes(cell, group).items()]
     if cell.grading.grader != Grading().grader:
         words.append(f"grading.grader={cell.grading.grader}")
+    words += ["--empty", "keep"] * (cell.data.empty_labels == "keep")
     if out is not None and Path(out) != default_path(cell):
         words += ["--out", out]
     return shlex.join(words)

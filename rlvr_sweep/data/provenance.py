@@ -81,12 +81,14 @@ def default_path(cell: "Cell") -> Path:
 
 def too_few(labels: Path, cell: "Cell", *, prompts: int) -> str | None:
     """Why a cell would stop when it has judged these labels: they leave it no row, or fewer than the `prompts` of a
-    rollout. Empty ones train nothing. None where they are enough, or where that is not known yet."""
+    rollout. None where they are enough, or where that is not known yet."""
     made, data = read(labels), cell.data
     if made is None or (data.label_filter == "incorrect" and made.extractor["grader"] != cell.grading.grader):
         return None
     kind = "wrong" if data.label_filter == "incorrect" else "filled"
     most, lines = made.vote.get(kind), made.vote["lines"]
+    if most is not None and data.empty_labels == "keep":
+        most += lines - made.vote["filled"]  # an empty one is wrong
     if most is None or most >= prompts or (most and data.repeat):
         return None
     if most == 0:

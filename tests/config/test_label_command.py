@@ -49,6 +49,10 @@ def test_another_place_is_said() -> None:
     assert "--out" not in command(cell(), out="labels/lab/qwen_math/lab/add.jsonl")
 
 
+def test_empty_labels_that_are_trained_on_are_kept() -> None:
+    assert command(cell("data.empty_labels=keep")).endswith("--empty keep")
+
+
 def test_a_choice_of_ones_own_is_taken_as_it_is() -> None:
     own = cell().model_copy(update={"choices": cell().choices | {"data": "mine"}})
     assert shlex.split(command(own))[4:] == ["model=lab/qwen_math", "data=mine", "algo=lab"]
