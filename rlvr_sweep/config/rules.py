@@ -5,8 +5,8 @@ faults(cell) -> ["algo.updates_per_rollout: ... write 2 or 4", ...]
 
 from rlvr_sweep.config import batch
 from rlvr_sweep.config.departures import departures
+from rlvr_sweep.config.label_command import command as label_command
 from rlvr_sweep.config.schema import Benchmark, Cell, Source
-from rlvr_sweep.data.provenance import command as label_command
 from rlvr_sweep.data.provenance import default_path
 from rlvr_sweep.rewards import needs_labels
 

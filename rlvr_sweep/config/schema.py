@@ -111,6 +111,7 @@ class Data(Source):
     repeat: bool = False
     labels: str | None = outside(None)  # a label file (JSONL: id, label); its content hash is in the identity
     label_filter: Literal["all", "incorrect"] = "all"  # incorrect: only prompts whose label is wrong
+    empty_labels: Literal["drop", "keep"] = added("drop")  # keep, as the paper's code: they reward holding no answer
     overlap: Literal["report", "refuse"] = outside("report")  # training prompts that are in a benchmark
 
 

@@ -1,7 +1,7 @@
 """Which few examples to train on, by the variance of their accuracy over training (One-Shot RLVR, arXiv 2504.20571).
 
-    rlvr-sweep one-shot acc_step_500.json --ranks 1,13       # a history made elsewhere: {"id": [accuracy, ...], ...}
-    rlvr-sweep one-shot --run 3f2a --ranks 1                 # one of our own runs, from its rollouts
+    python -m rlvr_sweep one-shot acc_step_500.json --ranks 1,13    # a history made elsewhere: {"id": [0.5, ...], ...}
+    python -m rlvr_sweep one-shot --run 3f2a --ranks 1              # one of our own runs, from its rollouts
 
 prints the ranking and the lines to paste behind a command. The order is that of the authors' script: descending
 numpy.std, and among equals as the history has them; only so do its tails (equal variances) come out as published.
@@ -140,7 +140,9 @@ def _table(rows: Sequence[Ranked]) -> None:
 
 
 def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(prog="rlvr-sweep one-shot", description="Examples by variance of their accuracy.")
+    parser = argparse.ArgumentParser(
+        prog="python -m rlvr_sweep one-shot", description="Examples by variance of their accuracy."
+    )
     parser.add_argument("history", nargs="?", type=Path, metavar="ACC.json", help="id -> accuracies over training")
     parser.add_argument("--run", metavar="CELL", help="one of our own runs instead: a path, an id, a part of a name")
     parser.add_argument("--ranks", default="", metavar="1,13", help="the ones to train on, by rank")

@@ -172,7 +172,7 @@ class Scorer:
 
     def _label_correct(self, prompt: Prompt) -> bool | None:
         if not prompt.label:
-            return None
+            return None if prompt.label is None else False  # an empty one is wrong
         key = (prompt.gold, prompt.label)
         if key not in self._labels:
             self._labels[key] = self.grader.verify([key])[0].correct

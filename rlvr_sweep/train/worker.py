@@ -124,7 +124,9 @@ def train(directory: CellDir, *, say: Callable[..., None], is_main: bool, began:
         raise UserError(f"compute.ranks={cell.compute.ranks}, but {ranks} were started; write compute.ranks={ranks}")
     use_cpu = cell.compute.device == "cpu" or not torch.cuda.is_available()
     if cell.compute.device == "cuda" and use_cpu:
-        raise UserError("compute.device=cuda: torch sees no GPU; write compute.device=cpu, or see `rlvr-sweep doctor`")
+        raise UserError(
+            "compute.device=cuda: torch sees no GPU; write compute.device=cpu, or see `python -m rlvr_sweep doctor`"
+        )
     if use_cpu:
         # Tiny models gain nothing from a second thread, and two such processes on two cores run 17 times slower.
         torch.set_num_threads(cell.compute.threads or 1)
