@@ -215,11 +215,13 @@ def main() -> int:
     known = sorted(path.stem for path in (conf_dir() / "experiment" / "lab").glob("*.yaml"))
     if unknown := [name for name in args.names if name not in known]:
         parser.error(f"no such experiment: {', '.join(unknown)}; there are {', '.join(known)}")
-    if 2 * args.lanes > (os.cpu_count() or 1):
-        parser.error(f"--lanes {args.lanes}: wants {2 * args.lanes} cores, there are {os.cpu_count()}")
     wanted = args.names or known
     names = [*(n for n in FIRST if n in wanted), *(n for n in wanted if n not in FIRST + LAST)]
     names += [n for n in LAST if n in wanted]
+    if again := [name for name in names if (args.out / "runs" / name).exists()]:
+        parser.error(f"{args.out}/runs holds {', '.join(again)}, which would not be timed again; give a new folder")
+    if 2 * args.lanes > (os.cpu_count() or 1):
+        parser.error(f"--lanes {args.lanes}: wants {2 * args.lanes} cores, there are {os.cpu_count()}")
     out: Path = args.out.resolve()
     out.mkdir(parents=True, exist_ok=True)
     lanes, rows, lock = Lanes(out, args.lanes), [], threading.Lock()
