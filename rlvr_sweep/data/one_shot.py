@@ -51,6 +51,8 @@ def read_history(path: Path) -> dict[str, list[float]]:
         document = json.loads(path.read_text())
     except FileNotFoundError:
         raise UserError(f"{path}: no such file; write a JSON file of id -> accuracies, or --run CELL") from None
+    except OSError as error:
+        raise UserError(f"{path}: cannot be read ({error.strerror}); write a JSON file, or --run CELL") from None
     except ValueError as error:
         raise UserError(f'{path}: not JSON ({error}); write {{"id": [0.5, 0.25], ...}}') from None
     if not isinstance(document, dict) or not document:

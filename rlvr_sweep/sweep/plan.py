@@ -192,6 +192,8 @@ def _draw(found: Plan, console: "Console") -> None:
     say(f"{count:,} cell{'s' * (count != 1)}{grid}: {states}", style="bold")
     if common := _common(found.cells):
         say(f"all with {common}")
+    for text, number in _lengths(found.cells):
+        say(text if number == count else f"{text} ({number:,} of {count:,} cells)")
     console.print()
     console.print(arms.table(found.cells, [state.state for state in found.states]), crop=False)
     console.print()
@@ -214,6 +216,19 @@ def _common(cells: "Sequence[Composed]") -> str:
     for cell in cells:
         shared = {group: choice for group, choice in shared.items() if cell.cell.choices.get(group) == choice}
     return " ".join(f"{group}={choice}" for group, choice in reversed(shared.items()))
+
+
+def _lengths(cells: "Sequence[Composed]") -> list[tuple[str, int]]:
+    """What cells count in rollouts, in optimizer steps too; each once, and how many cells it is of."""
+    made = Counter(cell.batch for cell in cells)
+    return [
+        (
+            f"{b.rollouts:,} rollouts of {b.prompts:,} prompts x {b.completions} completions, "
+            f"{b.updates} update{'s' * (b.updates != 1)} each: {b.optimizer_steps:,} optimizer steps",
+            number,
+        )
+        for b, number in made.items()
+    ]
 
 
 def _left_out(found: Plan) -> list[str]:

@@ -60,6 +60,14 @@ def test_a_grid_and_the_command_that_starts_it(capsys: Capture) -> None:
     )
 
 
+def test_rollouts_are_shown_as_optimizer_steps_too(capsys: Capture) -> None:
+    one = "20 rollouts of 16 prompts x 8 completions, 4 updates each: 80 optimizer steps"
+    assert one in plan(capsys, "seed=0,1").splitlines()
+    out = plan(capsys, "clip=on,off_small_rollout", "clip.match=rollouts").splitlines()
+    assert f"{one} (1 of 2 cells)" in out
+    assert "20 rollouts of 4 prompts x 8 completions, 1 update each: 20 optimizer steps (1 of 2 cells)" in out
+
+
 def test_states_are_those_of_the_directories(capsys: Capture) -> None:
     done = made("model=lab/llama", "seed=0", state="running")
     (done.path / "DONE").write_text("{}")
