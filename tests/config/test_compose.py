@@ -33,6 +33,7 @@ NEEDS = {  # what a choice cannot do without
     ("algo", "ttrl_first_release"): ["model=qwen2.5_math_7b", "data=deepscaler"],
     ("algo", "rlvr_decomposed"): ["model=qwen2.5_math_7b", "data=deepscaler"],
     ("data", "deepscaler"): ["model=qwen2.5_math_7b"],
+    ("data", "math500"): ["model=qwen2.5_math_7b"],
     **{("data", f"kor/{category}"): ["data.path={tmp}/rows.jsonl"] for category in KOR},
     ("eval", "kor"): ["eval.path={tmp}/rows.jsonl"],
 }
