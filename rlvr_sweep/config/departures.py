@@ -139,6 +139,12 @@ def _of_prompts(cell: Cell) -> list[str]:
             for key, how in where.items()
             if how == "boxed"
         ]
+    if model.template.startswith("r1") and cell.grading.grader == "authors" and cell.algo.extraction != "tagged":
+        found.append(
+            f"model.template={model.template} asks for <answer> tags, and algo.extraction={cell.algo.extraction} takes "
+            "an answer from the whole response; the authors' code takes what follows the last <answer>, as "
+            "algo.extraction=tagged does"
+        )
     if model.prefix and has_code(model.prefix):
         found.append(
             f"model.prefix={model.prefix!r} is part of every response, so that code_frequency is 1 by construction"
