@@ -68,6 +68,13 @@ def test_rollouts_are_shown_as_optimizer_steps_too(capsys: Capture) -> None:
     assert "20 rollouts of 4 prompts x 8 completions, 1 update each: 20 optimizer steps (1 of 2 cells)" in out
 
 
+def test_an_experiment_says_what_it_is_and_costs(capsys: Capture) -> None:
+    out = plan(capsys, "experiment=spurious_rewards/gamma").splitlines()
+    assert "Figure 10: random reward with probability 0.7 to 0, Qwen2.5-Math-7B, 250 rollouts." in out[2]
+    assert any("5 cells, about 800 A100-hours" in line for line in out)
+    assert not any("# " in line for line in out)
+
+
 def test_states_are_those_of_the_directories(capsys: Capture) -> None:
     done = made("model=lab/llama", "seed=0", state="running")
     (done.path / "DONE").write_text("{}")
