@@ -192,7 +192,8 @@ def _draw(found: Plan, console: "Console") -> None:
     say(f"{count:,} cell{'s' * (count != 1)}{grid}: {states}", style="bold")
     if common := _common(found.cells):
         say(f"all with {common}")
-    for line in _about(found.cells[0].cell.choices.get("experiment")):
+    experiments = {cell.cell.choices.get("experiment") for cell in found.cells}
+    for line in _about(*experiments) if len(experiments) == 1 else ():
         say(line, style="dim")
     for text, number in _lengths(found.cells):
         say(text if number == count else f"{text} ({number:,} of {count:,} cells)")

@@ -73,6 +73,7 @@ def test_an_experiment_says_what_it_is_and_costs(capsys: Capture) -> None:
     assert "Figure 10: random reward with probability 0.7 to 0, Qwen2.5-Math-7B, 250 rollouts." in out[2]
     assert any("5 cells, about 800 A100-hours" in line for line in out)
     assert not any("# " in line for line in out)
+    assert "Figure 10" not in plan(capsys, "experiment=spurious_rewards/gamma,spurious_rewards/python_reward")
 
 
 def test_states_are_those_of_the_directories(capsys: Capture) -> None:
