@@ -54,12 +54,14 @@ def _shipped(name: str) -> _Preset | None:
 
 def _apart(cell: Cell, preset: _Preset) -> list[tuple[str, str, Any, list[Any]]]:
     """(group, key, the cell's value, the paper's) where the two differ."""
-    found = []
+    found, by_log_probs = [], cell.estimator.advantage == "entropy_min"
     for group, values in preset.wanted().items():
         for key, value in values.items():
             legal = value if isinstance(value, list) else [value]
             actual = getattr(getattr(cell, group), key)
             unused = group == "clip" and key != "name" and cell.clip.name != "on"  # the bounds of an off-arm
+            # Log-probs always differ within a group, so that there is nothing to drop.
+            unused |= key.endswith(("dynamic_sampling", "generation_batches")) and by_log_probs
             if actual not in legal and not unused:
                 found.append((group, key, actual, legal))
     return found

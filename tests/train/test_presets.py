@@ -146,6 +146,9 @@ def test_a_pilot_and_an_ablation_keep_the_presets_name_and_are_listed(line: str,
 def test_the_papers_own_arms_are_no_departure() -> None:
     for line in ("clip=off_epsilon", "clip=off_large_batch", "algo.rollouts=60"):
         assert not [found for found in cell("spurious_rewards", line).deviations if re.search(APART, found)]
+    assert not [
+        found for found in cell("model_task_alignment", "estimator=entropy_min").deviations if re.search(APART, found)
+    ]
     for line in ("estimator=nsr", "estimator=psr", "estimator.psr_weight=1"):
         assert not [found for found in cell("rlvr_decomposed", line).deviations if re.search(APART, found)]
 
