@@ -52,7 +52,8 @@ def facts(path: Path, *, benchmark: str | None = None) -> dict[str, Any]:
     if name is None or name not in record.benchmarks():
         raise UserError(f"{path.name}: has no evaluation {name or ''}; write --benchmark {record.benchmarks()}")
     steps = record.eval_steps(name)
-    clipped = [(row.get("clip_ratio/low") or 0.0) + (row.get("clip_ratio/high") or 0.0) for row in record.metrics]
+    both = [(row.get("clip_ratio/low"), row.get("clip_ratio/high")) for row in record.metrics]
+    clipped = [low + high for low, high in both if low is not None and high is not None]
     clip, algo = record.cell["clip"]["name"], record.cell["algo"]
     return {
         "cell_id": record.cell_id,

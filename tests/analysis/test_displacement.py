@@ -26,15 +26,14 @@ def moved(target: Path, step: float) -> Path:
     return target
 
 
-def made(runs: Path, *, clip: str, seed: int, step: float, clipped: float) -> Path:
+def made(runs: Path, *, clip: str, seed: int, step: float, clipped: float | None) -> Path:
     path = cell(runs, seed=seed, before=0.4, after=0.8, code=(0.5, 0.5), data=f"lab/add-{clip}")
     document = json.loads((path / "cell.json").read_text())
     document["cell"]["model"]["path"] = "lab:qwen"
     document["cell"]["clip"] = {"name": clip}
     (path / "cell.json").write_text(json.dumps(document))
-    rows = [
-        json.loads(line) | {"clip_ratio/low": clipped} for line in (path / "metrics.jsonl").read_text().splitlines()
-    ]
+    fractions = {"clip_ratio/low": clipped, "clip_ratio/high": 0.0}
+    rows = [json.loads(line) | fractions for line in (path / "metrics.jsonl").read_text().splitlines()]
     (path / "metrics.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
     moved(path / "model", step)
     return path
@@ -64,6 +63,11 @@ def test_arms_by_how_far_they_moved(tmp_path: Path, capsys: pytest.CaptureFixtur
     assert out.index(" on ") < out.index(" off_epsilon ")
     assert "before training: accuracy " in out
     assert "off_epsilon at 0.0001 less on at 0.0001: accuracy 0.0 +- 0.0, " in out
+
+
+def test_a_clip_fraction_that_was_not_recorded_is_none(tmp_path: Path) -> None:
+    path = made(tmp_path, clip="off_epsilon", seed=0, step=0.5, clipped=None)
+    assert facts(path)["clip_fraction"] is None
 
 
 def arm(clip: str, rate: float, moved: float, accuracy: float, *, model: str = "m") -> dict:
