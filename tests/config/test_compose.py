@@ -85,7 +85,7 @@ def refused(*lines: str, multirun: bool = False) -> list[str]:
         ("algo.max_completion_tokens=250", "algo.max_completion_tokens", "algo.max_completion_tokens=192"),
         ("model.template=r1", "model.template", "chat, raw"),
         ("model.path=null", "model", "model=path model.path=DIR"),
-        ("reward=incorrect", "data.labels", "data.labels=labels/lab/qwen_math/lab/add.jsonl, made by: python -m "),
+        ("reward=incorrect", "data.labels", "write data.labels=labels/lab/qwen_math/lab/add.jsonl, made by: python -m"),
         ("eval.benchmarks.add.temperature=0", "eval.benchmarks.add.samples", "write 1"),
         ("eval.benchmarks.add.ks=[8]", "eval.benchmarks.add.ks", "eval.benchmarks.add.samples=8"),
         ("seed=0,1", "seed=0,1", "-m"),
