@@ -4,7 +4,7 @@ faults(cell) -> ["algo.updates_per_rollout: ... write 2 or 4", ...]
 """
 
 from rlvr_sweep.config import batch
-from rlvr_sweep.config.departures import departures
+from rlvr_sweep.config.departures import departures, fixed_knobs
 from rlvr_sweep.config.label_command import command as label_command
 from rlvr_sweep.config.schema import Benchmark, Cell, Source
 from rlvr_sweep.data.provenance import default_path
@@ -237,7 +237,7 @@ def context_faults(cell: Cell, context: int) -> list[str]:
 
 def faults(cell: Cell) -> list[str]:
     """All cross-field faults of a cell, one line each."""
-    found = _loss_faults(cell) + _estimator_faults(cell)
+    found = fixed_knobs(cell) + _loss_faults(cell) + _estimator_faults(cell)
     found += _batch_faults(cell)
     model, algo = cell.model, cell.algo
     if (model.hub is None) == (model.path is None):

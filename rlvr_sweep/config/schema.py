@@ -196,7 +196,7 @@ class Algo(Strict):
     mask_truncated: bool = False
     deviations: list[str] = outside([])  # how this choice departs from the paper it names
     paper: str | None = outside(None)  # whose preset this is; cells that depart from it say so (departures.py)
-    fixes: dict[str, dict[str, Any]] = outside({})  # what the paper fixes in other groups: {estimator: {kl: 0}}
+    fixes: dict[str, dict[str, Any]] = outside({})  # in other groups: {estimator: {kl: 0}}; or what a list holds
     extraction: Literal["boxed", "tagged", "lenient"] = "boxed"  # what counts as an answer, for rewards
 
 

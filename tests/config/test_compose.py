@@ -30,8 +30,10 @@ NEEDS = {  # what a choice cannot do without
     ("data", "one_shot/dsr_sub"): ["data.path={tmp}/rows.jsonl"],
     ("algo", "model_task_alignment"): ["model=qwen2.5_7b"],
     **{("algo", preset): ["model=qwen2.5_math_7b"] for preset in ("spurious_rewards", "one_shot_rlvr", "ttrl")},
+    ("algo", "ttrl_first_release"): ["model=qwen2.5_math_7b", "data=deepscaler"],
     ("algo", "rlvr_decomposed"): ["model=qwen2.5_math_7b", "data=deepscaler"],
     ("data", "deepscaler"): ["model=qwen2.5_math_7b"],
+    ("data", "math500"): ["model=qwen2.5_math_7b"],
     **{("data", f"kor/{category}"): ["data.path={tmp}/rows.jsonl"] for category in KOR},
     ("eval", "kor"): ["eval.path={tmp}/rows.jsonl"],
 }
