@@ -64,8 +64,8 @@ def _shipped(group: str, choice: str) -> Any:
         return None
     from omegaconf import OmegaConf  # here, not above: the worker reads rules.py, and needs none of it
 
-    values = OmegaConf.to_container(OmegaConf.load(conf_dir() / group / f"{choice}.yaml"))
-    return CHOICES[group].model_validate(values)
+    file: Any = OmegaConf.to_container(OmegaConf.load(conf_dir() / group / f"{choice}.yaml"))
+    return CHOICES[group].model_validate(file.get(group, file))  # a choice may bring those of other groups
 
 
 def _text(value: Any) -> str:

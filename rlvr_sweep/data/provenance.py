@@ -115,8 +115,8 @@ def check(labels: Path, cell: "Cell", hashes: dict[str, str], *, make: str) -> t
             f"{sidecar(labels).name}, and its labels count as of unknown origin)"
         ], []
     said = _other_model(made, cell, hashes) or _other_data(made, labels, cell, hashes)
-    if said and labels == default_path(cell):  # `label` writes over no labels
-        return [f"{key}: {said}; remove it and make it again: {make}"], []
+    if said and labels == default_path(cell):  # `label` writes over no labels: another cell may need them
+        return [f"{key}: {said}; write data.labels=FILE.jsonl, made by: {make} --out FILE.jsonl"], []
     if said:
         return [f"{key}: {said}; write data.labels={default_path(cell)}, made by: {make}"], []
     return [], _deviations(made, key, cell, hashes)

@@ -11,6 +11,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from rlvr_sweep.evals.job import Job
 from rlvr_sweep.evals.jobs import (
     benchmark_job,
     compose,
@@ -22,7 +23,7 @@ from rlvr_sweep.evals.jobs import (
     temperature,
     top_p,
 )
-from rlvr_sweep.evals.store import FOLDER, Job, content_id
+from rlvr_sweep.evals.store import FOLDER, content_id
 
 if TYPE_CHECKING:
     from rich.table import Table

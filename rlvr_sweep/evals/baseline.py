@@ -12,6 +12,7 @@ from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from rlvr_sweep.errors import UserError
+from rlvr_sweep.evals.job import Job
 from rlvr_sweep.evals.jobs import (
     benchmark_job,
     compose,
@@ -22,7 +23,6 @@ from rlvr_sweep.evals.jobs import (
     sample,
     with_model,
 )
-from rlvr_sweep.evals.store import Job
 from rlvr_sweep.nearest import nearest
 
 if TYPE_CHECKING:

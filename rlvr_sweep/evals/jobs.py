@@ -17,7 +17,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from rlvr_sweep.errors import UserError
-from rlvr_sweep.evals.store import Job, Store
+from rlvr_sweep.evals.job import Job
+from rlvr_sweep.evals.store import Store
 from rlvr_sweep.lifeline import dies_with_parent
 
 if TYPE_CHECKING:

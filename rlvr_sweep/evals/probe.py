@@ -10,9 +10,9 @@ What a model completes word by word, it has read; a benchmark made on the spot i
 import argparse
 import sys
 from collections.abc import Mapping, Sequence
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from rlvr_sweep.evals.job import Job, Prompt
 from rlvr_sweep.evals.jobs import (
     benchmark_job,
     compose,
@@ -23,7 +23,7 @@ from rlvr_sweep.evals.jobs import (
     sample,
     with_model,
 )
-from rlvr_sweep.evals.store import Job, Prompt, Store
+from rlvr_sweep.evals.store import Store
 
 if TYPE_CHECKING:
     from rich.table import Table
@@ -58,6 +58,8 @@ def _parser() -> argparse.ArgumentParser:
 def main(argv: list[str]) -> int:
     """The verb `probe`. Exit code 0, or that of a sampling process that could not do a job."""
     if argv[:1] == [MAKE]:
+        from rlvr_sweep.evals.make_benchmark import main as make_benchmark
+
         return make_benchmark(argv[1:])
     args = _parser().parse_intermixed_args(argv)
     cells = compose(args.overrides, config_dir=args.config_dir)
@@ -172,32 +174,3 @@ def _print(found: Mapping[tuple[str, str, int], Mapping[str, Any]]) -> None:
         "percent [95% interval over questions] of continuations. ROUGE-L (F1) and exact match: with the rest of the\n"
         "question; answer: the gold answer is in it; other's: another question's is; graded: what it answers is right"
     )
-
-
-def make_benchmark(argv: Sequence[str]) -> int:
-    """`probe make-benchmark`: write a file of problems that no model can have seen."""
-    made = argparse.ArgumentParser(
-        prog=f"python -m rlvr_sweep probe {MAKE}",
-        description="Calculations with exact answers, drawn from a seed of your own, in the manner of "
-        "RandomCalculation (arXiv 2507.10532). The file is used as data=jsonl data.path=FILE, or eval=math500 "
-        "eval.path=FILE.",
-    )
-    made.add_argument("--steps", type=span, default=range(1, 21), metavar="N|N-N", help="operations (default 1-20)")
-    made.add_argument("--count", type=number, default=100, metavar="N", help="problems of each length (default 100)")
-    made.add_argument("--seed", type=int, default=0, metavar="N", help="another seed, other problems (default 0)")
-    made.add_argument("--out", type=Path, default=Path("random_calculation.jsonl"), metavar="FILE")
-    args = made.parse_args(argv)
-
-    from rlvr_sweep.data.random_calculation import write
-
-    count = write(args.out, steps=args.steps, count=args.count, seed=args.seed)
-    print(f"{count} problems of {args.steps[0]} to {args.steps[-1]} steps: {args.out}")
-    return 0
-
-
-def span(text: str) -> range:
-    """ "5", or "1-20". For argparse."""
-    first, _, last = text.partition("-")
-    if not first.isdecimal() or not (last or first).isdecimal() or not 1 <= int(first) <= int(last or first):
-        raise argparse.ArgumentTypeError(f"{text!r}: write a number of steps, or two as in 1-20")
-    return range(int(first), int(last or first) + 1)

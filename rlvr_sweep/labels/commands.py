@@ -17,8 +17,9 @@ from typing import TYPE_CHECKING
 
 from rlvr_sweep.data.provenance import default_path, read, sidecar
 from rlvr_sweep.errors import UserError
+from rlvr_sweep.evals.job import Job
 from rlvr_sweep.evals.jobs import compose, number, parser, sample, share, temperature
-from rlvr_sweep.evals.store import Job, Store
+from rlvr_sweep.evals.store import Store
 from rlvr_sweep.labels.making import OF_GOLD, Choice, Made
 
 if TYPE_CHECKING:

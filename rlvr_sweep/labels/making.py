@@ -10,7 +10,8 @@ from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Any, Literal
 
 from rlvr_sweep.errors import UserError
-from rlvr_sweep.evals.store import Prompt, Store
+from rlvr_sweep.evals.job import Prompt
+from rlvr_sweep.evals.store import Store
 from rlvr_sweep.labels.audit import Audit, Judged, audit
 from rlvr_sweep.labels.votes import How, Votes, count
 

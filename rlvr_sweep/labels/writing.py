@@ -12,7 +12,8 @@ from rlvr_sweep.cell_dir import write_atomically
 from rlvr_sweep.data.provenance import FORMAT, data_facts, model_facts, sidecar
 from rlvr_sweep.data.sources import load
 from rlvr_sweep.errors import UserError
-from rlvr_sweep.evals.store import EXTRACTORS, Store
+from rlvr_sweep.evals.job import EXTRACTORS
+from rlvr_sweep.evals.store import Store
 from rlvr_sweep.grading.pool import versions
 from rlvr_sweep.labels.making import Choice, Made
 from rlvr_sweep.labels.votes import VERSION

@@ -1,4 +1,4 @@
-"""A job of evals/store.py as prompts of token ids: a benchmark, training prompts to be labelled, questions cut short.
+"""A job (evals/job.py) as prompts of token ids: a benchmark, training prompts to be labelled, questions cut short.
 
 task, prompts, skipped = make_task(store.job, tokenizer=tokenizer, context=4096, grader=grader)
 """
@@ -10,9 +10,9 @@ from rlvr_sweep.data.prompts import prepare
 from rlvr_sweep.data.sources import load
 from rlvr_sweep.data.templates import adds_bos
 from rlvr_sweep.errors import UserError
+from rlvr_sweep.evals.job import Job, Prompt
 from rlvr_sweep.evals.probe_scores import cut
 from rlvr_sweep.evals.sampling import Task
-from rlvr_sweep.evals.store import Job, Prompt
 from rlvr_sweep.grading.pool import Grader
 from rlvr_sweep.train.problems import benchmarks
 

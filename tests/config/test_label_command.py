@@ -25,7 +25,6 @@ def cell(*lines: str) -> Cell:
         (("model.template=raw",), "model.template=raw"),
         (("model.stop=['}','x']", "model.prefix='```python'"), None),
         (("algo.extraction=lenient", "grading.grader=authors"), "algo.extraction=lenient grading.grader=authors"),
-        (("experiment=lab/ttrl", "model=lab/olmo"), "data.name=lab/add_test data.split=test"),
     ],
 )
 def test_it_says_what_the_labels_rest_on(lines: tuple[str, ...], changes: str | None) -> None:

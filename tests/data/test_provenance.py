@@ -107,7 +107,7 @@ def test_labels_that_were_edited_are_refused(labels: Path, tmp_path: Path) -> No
     assert "was changed after it was made" in fault and "copy.provenance.json" in fault
 
 
-def test_labels_at_the_place_of_the_right_ones_must_go_first(
+def test_labels_at_the_place_of_the_right_ones_stay_where_they_are(
     labels: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """`label` writes over no labels, so that its command alone would mend nothing."""
@@ -117,7 +117,8 @@ def test_labels_at_the_place_of_the_right_ones_must_go_first(
     for source, copy in ((labels, place), (sidecar(labels), sidecar(place))):
         copy.write_text(source.read_text())
     fault = refused(place, "model=lab/llama")
-    assert "remove it and make it again: python -m rlvr_sweep label model=lab/llama data=lab/add algo=lab" in fault
+    assert "write data.labels=FILE.jsonl, made by: python -m rlvr_sweep label model=lab/llama" in fault
+    assert fault.endswith("--out FILE.jsonl")
 
 
 @pytest.mark.parametrize(

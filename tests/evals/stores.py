@@ -6,7 +6,8 @@ from typing import Any
 
 from rlvr_sweep.data.sources import load
 from rlvr_sweep.evals import rows
-from rlvr_sweep.evals.store import Prompt, Store
+from rlvr_sweep.evals.job import Prompt
+from rlvr_sweep.evals.store import Store
 
 Answer = Callable[[Prompt, int], str | None]  # what sample number n of a prompt answers
 

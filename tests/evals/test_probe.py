@@ -10,9 +10,9 @@ import pytest
 from rlvr_sweep.data import random_calculation
 from rlvr_sweep.errors import UserError
 from rlvr_sweep.evals import jobs, probe
+from rlvr_sweep.evals.job import Prompt
 from rlvr_sweep.evals.jobs import compose
 from rlvr_sweep.evals.probe_scores import compare, cut, holds, rouge_l
-from rlvr_sweep.evals.store import Prompt
 from tests.evals.stores import process, row
 
 QUESTION = Prompt("q", "q", "What is 12", "57", rest="+45?")

@@ -7,8 +7,9 @@ from typing import Any
 import pytest
 
 from rlvr_sweep.errors import UserError
+from rlvr_sweep.evals.job import Job, Prompt
 from rlvr_sweep.evals.jobs import benchmark_job, compose, with_model
-from rlvr_sweep.evals.store import Job, Prompt, Store
+from rlvr_sweep.evals.store import Store
 from rlvr_sweep.find import find_all
 from tests.evals.stores import process, row
 

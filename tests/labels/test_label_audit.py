@@ -76,6 +76,14 @@ def test_the_labels_of_an_instructed_model_by_the_release_alone(capsys: Any) -> 
     assert found["empty"] == 33 and found["audits"]["incorrect_file"]["correct"] == 26
 
 
+def test_the_released_labels_that_the_data_here_has_gold_answers_of(capsys: Any) -> None:
+    """Matched by prompt: the release numbers its rows in its own way."""
+    data = RELEASED.parent / "math" / "deepscaler_level1_2000.jsonl"
+    words = [str(released("olmo_2_1124_7b_sft")), "data=jsonl", f"data.path={data}"]
+    for one in audits(words, capsys)["audits"].values():
+        assert (one["correct"], one["wrong"], one["unknown"]) == (12, 20, 68)
+
+
 def test_without_gold_answers_it_says_what_it_needs(capsys: Any) -> None:
     assert main([str(released("olmo_2_1124_7b"))]) == 0
     out = capsys.readouterr().out

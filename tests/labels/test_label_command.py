@@ -11,7 +11,8 @@ from rlvr_sweep.data.labels import read_labels
 from rlvr_sweep.data.provenance import read
 from rlvr_sweep.errors import UserError
 from rlvr_sweep.evals import jobs
-from rlvr_sweep.evals.store import Prompt, Store
+from rlvr_sweep.evals.job import Prompt
+from rlvr_sweep.evals.store import Store
 from rlvr_sweep.labels import commands
 from tests.evals.stores import process
 

@@ -11,8 +11,9 @@ import pytest
 import torch
 from accelerate import Accelerator
 
+from rlvr_sweep.evals.job import Job
 from rlvr_sweep.evals.jobs import benchmark_job, compose, with_model
-from rlvr_sweep.evals.store import Job, Store
+from rlvr_sweep.evals.store import Store
 from rlvr_sweep.labels.commands import label_job
 from rlvr_sweep.train.generation import HuggingFace, Sampling, Untrained
 from rlvr_sweep.train.model import load
