@@ -23,6 +23,7 @@ VERBS = {
     "baseline": ("rlvr_sweep.evals.baseline", "a base model under other prompts and decodings, before any RL"),
     "probe": ("rlvr_sweep.evals.probe", "has a model seen a benchmark? completes its questions from a part of them"),
     "label": ("rlvr_sweep.labels.commands", "pseudo-labels by a vote over samples; label audit: what they are worth"),
+    "one-shot": ("rlvr_sweep.data.one_shot", "which few examples to train on, by the variance of their accuracy"),
     "show": ("rlvr_sweep.report.commands", "what ran in a cell or a sweep, and what came out"),
     "lab": ("rlvr_sweep.lab.commands", "the embedded tiny models: list them, rebuild them"),
     "prefetch": ("rlvr_sweep.data.commands", "bring what cells need from the Hub, on a node with network"),

@@ -1,4 +1,4 @@
-"""`rlvr-sweep doctor`: is this machine ready? One row a check: ok, warn or fail, what was found, what to do.
+"""`python -m rlvr_sweep doctor`: is this machine ready? One row a check: ok, warn or fail, what was found, what to do.
 
     python -m rlvr_sweep doctor
     python -m rlvr_sweep doctor --json | python -m json.tool
@@ -107,7 +107,10 @@ def files() -> Check:
         return Check("files", "fail", f"no {conf_dir()}/config.yaml", "install the package again")
     if not models:
         return Check(
-            "files", "fail", f"no lab model in {PACKAGE / 'lab' / 'models'}", "rlvr-sweep lab build, or install again"
+            "files",
+            "fail",
+            f"no lab model in {PACKAGE / 'lab' / 'models'}",
+            "python -m rlvr_sweep lab build, or install again",
         )
     return Check("files", "ok", f"{conf_dir()}; lab models {', '.join(models)}")
 
@@ -231,7 +234,7 @@ def hub() -> Check:
     mode = "offline" if constants.HF_HUB_OFFLINE else "online"
     found = f"{mode}, {token}, {models} models and {sets} datasets in {cache}"
     if constants.HF_HUB_OFFLINE and not models + sets:
-        remedy = "fine for the lab and local files; else, on a node with network: rlvr-sweep prefetch"
+        remedy = "fine for the lab and local files; else, on a node with network: python -m rlvr_sweep prefetch"
         return Check("hub", "warn", found, remedy)
     return Check("hub", "ok", found)
 
@@ -357,7 +360,7 @@ def show(checks: list[Check]) -> None:
 def main(argv: list[str]) -> int:
     """The verb `doctor`. Returns 1 if a check fails, else 0."""
     parser = argparse.ArgumentParser(
-        prog="rlvr-sweep doctor", description="Is this machine ready? Exits 1 if a check fails."
+        prog="python -m rlvr_sweep doctor", description="Is this machine ready? Exits 1 if a check fails."
     )
     parser.add_argument(
         "--runs", type=Path, default=Path("runs"), help="where run directories will lie (default: %(default)s)"

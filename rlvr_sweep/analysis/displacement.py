@@ -3,7 +3,8 @@
     python -m rlvr_sweep.analysis.displacement SWEEP            # or cells, or a folder of them; --json
 
 Displacement is the Euclidean distance of a cell's final weights from those it began with. Arms that differ in how far
-they move (a clipped and an unclipped one at the same learning rate) are to be compared where they have moved as far.
+they move (a clipped and an unclipped one at the same learning rate) are to be compared where they have moved as far:
+below the table each unclipped arm stands against the clipped one nearest to it, differences with standard errors.
 """
 
 import argparse
@@ -51,7 +52,8 @@ def facts(path: Path, *, benchmark: str | None = None) -> dict[str, Any]:
     if name is None or name not in record.benchmarks():
         raise UserError(f"{path.name}: has no evaluation {name or ''}; write --benchmark {record.benchmarks()}")
     steps = record.eval_steps(name)
-    clipped = [(row.get("clip_ratio/low") or 0.0) + (row.get("clip_ratio/high") or 0.0) for row in record.metrics]
+    both = [(row.get("clip_ratio/low"), row.get("clip_ratio/high")) for row in record.metrics]
+    clipped = [low + high for low, high in both if low is not None and high is not None]
     clip, algo = record.cell["clip"]["name"], record.cell["algo"]
     return {
         "cell_id": record.cell_id,
@@ -103,6 +105,31 @@ def by_arm(cells: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
     return sorted(rows, key=lambda row: (row["model"], row["displacement"]["mean"]))
 
 
+def matched(rows: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
+    """For each arm that never clips the clipped arm of the same model that moved most nearly as far, and off minus on:
+    the difference of means in `displacement` and in what is left, each with its standard error over seeds (Welch's;
+    None where an arm has one seed)."""
+    found = []
+    for off in (row for row in rows if row["clip"] != "on"):
+        on = [row for row in rows if row["clip"] == "on" and row["model"] == off["model"]]
+        if not on:
+            continue
+        nearest = min(on, key=lambda row: abs(row["displacement"]["mean"] - off["displacement"]["mean"]))
+        keys = [key for key in COLUMNS if key != "clip_fraction"]
+        found.append({"off": off, "on": nearest, **{key: _difference(off, nearest, key) for key in keys}})
+    return found
+
+
+def _difference(off: dict[str, Any], on: dict[str, Any], key: str) -> dict[str, float | None]:
+    sides = [(arm[key]["mean"], arm[key]["spread"], arm["seeds"]) for arm in (off, on)]
+    means = [mean for mean, _, _ in sides if mean is not None]
+    squares = [spread**2 / seeds for _, spread, seeds in sides if spread is not None]
+    return {
+        "mean": means[0] - means[1] if len(means) == 2 else None,
+        "spread": math.sqrt(sum(squares)) if len(squares) == 2 else None,
+    }
+
+
 def _print(rows: Sequence[dict[str, Any]], cells: Sequence[dict[str, Any]]) -> None:
     from rich.console import Console
     from rich.table import Table
@@ -120,6 +147,11 @@ def _print(rows: Sequence[dict[str, Any]], cells: Sequence[dict[str, Any]]) -> N
         )
     console = Console(width=None if sys.stdout.isatty() else 130)
     console.print(table)
+    for pair in matched(rows):
+        off, on = (f"{pair[of]['clip']} at {pair[of]['learning_rate']:g}" for of in ("off", "on"))
+        moved = _shown(pair["displacement"], 1, 3)
+        left = [f"{key.replace('_', ' ')} {_shown(pair[key], 100, 1)}" for key in COLUMNS[2:]]
+        console.print(f"{off} less {on}: {', '.join(left)} (displacement {moved})", soft_wrap=True)
     before = {key: _mean([cell["before"][key] for cell in cells]) for key in COLUMNS[2:]}
     said = ", ".join(f"{key.replace('_', ' ')} {100 * value:.1f}" for key, value in before.items() if value is not None)
     console.print(f"before training: {said}")

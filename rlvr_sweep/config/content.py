@@ -11,6 +11,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from rlvr_sweep.config import label_command
 from rlvr_sweep.config.rules import arm, context_faults
 from rlvr_sweep.config.schema import Cell, Source
 from rlvr_sweep.data import provenance
@@ -149,10 +150,12 @@ def _read_benchmarks(cell: Cell, found: Facts, read: Reader) -> None:
 
 def _read_labels(cell: Cell, found: Facts, read: Reader) -> None:
     if (labels := cell.data.labels) is not None:
-        make = provenance.command(cell, out=labels)
+        make = label_command.command(cell, out=labels)
         found.hashes["data.labels"] = read.once(("labels", labels, make), lambda: _label_hash(labels, make))
-        faults, deviations = provenance.check(Path(labels).expanduser(), cell, found.hashes)
-        found.faults += faults
+        path = Path(labels).expanduser()
+        faults, deviations = provenance.check(path, cell, found.hashes, make=label_command.command(cell))
+        few = provenance.too_few(path, cell, prompts=arm(cell).prompts)
+        found.faults += faults or ([f"data.labels={labels}: {few}"] if few else [])
         found.deviations += deviations
 
 

@@ -4,14 +4,15 @@ faults(cell) -> ["algo.updates_per_rollout: ... write 2 or 4", ...]
 """
 
 from rlvr_sweep.config import batch
-from rlvr_sweep.config.departures import departures
+from rlvr_sweep.config.departures import departures, fixed_knobs
+from rlvr_sweep.config.label_command import command as label_command
 from rlvr_sweep.config.schema import Benchmark, Cell, Source
-from rlvr_sweep.data.provenance import command as label_command
 from rlvr_sweep.data.provenance import default_path
 from rlvr_sweep.rewards import needs_labels
 
 UNBOUNDED = 1e6  # an epsilon that never acts; infinity would be invalid JSON
 WITHOUT_BOUND = ("off_epsilon", "off_policy_gradient", "off_logprob")  # the clip arms that lift it
+ELSEWHERE = {"hub": "the Hub", "lab": "the lab", "puzzle": "a generator"}  # kinds of data that read no file
 RAW = ("nsr", "psr", "w_reinforce")  # the advantages without a baseline
 
 
@@ -79,12 +80,13 @@ def epsilons(cell: Cell) -> tuple[float, float]:
 def _batch_faults(cell: Cell) -> list[str]:
     algo, clip = cell.algo, cell.clip
     prompts, updates = algo.prompts_per_rollout, algo.updates_per_rollout
-    if clip.name == "on" and updates == 1:
-        size = prompts * algo.completions_per_prompt // cell.compute.ranks
-        *legal, last = [str(u) for u in batch.divisors(size) if u > 1] or ["2"]
+    if clip.name == "on" and updates == 1 and prompts % cell.compute.ranks == 0:
+        size, micro = prompts * algo.completions_per_prompt // cell.compute.ranks, _micro_batch(cell) or 1
+        legal = [str(u) for u in batch.divisors(size) if u > 1 and size % (u * micro) == 0]
+        *rest, last = legal or [""]
         return [
-            "algo.updates_per_rollout: 1 update a rollout makes the ratio exactly 1, so clip=on can never act; "
-            f"write {', '.join(legal)}{' or ' * bool(legal)}{last}, or clip=off_large_batch"
+            "algo.updates_per_rollout: 1 update a rollout makes the ratio exactly 1, so clip=on can never act; write "
+            f"{', '.join(rest)}{' or ' * bool(rest)}{last}{', or ' * bool(last)}clip=off_large_batch"
         ]
     if clip.name == "off_small_rollout" and prompts % updates:
         legal = list(range(updates, 2 * prompts + updates, updates))
@@ -186,6 +188,10 @@ def _source_faults(key: str, source: Source) -> list[str]:
             "puzzle": ("task", "cipher"),
         }[source.kind]
         return [f"{key}.{field}: missing; write {key}.{field}={example}"]
+    if source.path is not None and source.kind in ELSEWHERE:
+        instead = f"data=jsonl data.path={source.path}" if key == "data" else f"{key}.kind=file"
+        whence = f"as rows come from {ELSEWHERE[source.kind]}"
+        return [f"{key}.path: would be ignored, {whence}; write {instead}, or leave it out"]
     return []
 
 
@@ -231,7 +237,7 @@ def context_faults(cell: Cell, context: int) -> list[str]:
 
 def faults(cell: Cell) -> list[str]:
     """All cross-field faults of a cell, one line each."""
-    found = _loss_faults(cell) + _estimator_faults(cell)
+    found = fixed_knobs(cell) + _loss_faults(cell) + _estimator_faults(cell)
     found += _batch_faults(cell)
     model, algo = cell.model, cell.algo
     if (model.hub is None) == (model.path is None):

@@ -111,6 +111,7 @@ class Data(Source):
     repeat: bool = False
     labels: str | None = outside(None)  # a label file (JSONL: id, label); its content hash is in the identity
     label_filter: Literal["all", "incorrect"] = "all"  # incorrect: only prompts whose label is wrong
+    empty_labels: Literal["drop", "keep"] = added("drop")  # keep, as the paper's code: they reward holding no answer
     overlap: Literal["report", "refuse"] = outside("report")  # training prompts that are in a benchmark
 
 
@@ -145,8 +146,9 @@ class Estimator(Strict):
 
 class Clip(Strict):
     """The clip ablation (spurious_rewards, section 4.4.2). `match` keeps an arm that makes fewer updates a rollout
-    equal to the on-arm in rollouts (as the paper did), or in optimizer steps. What an arm does not use is set to its
-    default, so that one run has one identity.
+    equal to the on-arm in rollouts (as the paper did), in optimizer steps, or in prompts seen, which is as many
+    rollouts of a large batch and as many steps of a small rollout, and is kept as that. What an arm does not use is set
+    to its default, so that one run has one identity.
 
     off_epsilon keeps the ratio without a bound; off_policy_gradient is the authors' loss -pi(y_t) A, with no old policy
     below; off_logprob is -A log pi(y_t). The other two make one update a rollout, so that the ratio is 1.
@@ -156,14 +158,16 @@ class Clip(Strict):
     epsilon_low: float = Field(0.2, gt=0)
     epsilon_high: float = Field(0.2, gt=0)
     dual: float | None = added(None, gt=1)  # where A < 0 the ratio is bounded by this too (arXiv 1912.09729, eq. 5)
-    match: Literal["rollouts", "updates"] = "updates"
+    match: Literal["rollouts", "updates", "prompts"] = "updates"
 
     @model_validator(mode="before")
     @classmethod
-    def _drop_what_the_arm_does_not_use(cls, value: Any) -> Any:
+    def _one_way_to_say_it(cls, value: Any) -> Any:
         if not isinstance(value, dict):
             return value
         name = str(value.get("name"))
+        if value.get("match") == "prompts":
+            value = value | {"match": "rollouts" if name == "off_large_batch" else "updates"}
         unused = () if name in ("off_large_batch", "off_small_rollout") else ("match",)
         unused += ("epsilon_low", "epsilon_high", "dual") if name.startswith("off_") else ()
         return {key: item for key, item in value.items() if key not in unused}
@@ -192,7 +196,7 @@ class Algo(Strict):
     mask_truncated: bool = False
     deviations: list[str] = outside([])  # how this choice departs from the paper it names
     paper: str | None = outside(None)  # whose preset this is; cells that depart from it say so (departures.py)
-    fixes: dict[str, dict[str, Any]] = outside({})  # what the paper fixes in other groups: {estimator: {kl: 0}}
+    fixes: dict[str, dict[str, Any]] = outside({})  # in other groups: {estimator: {kl: 0}}; or what a list holds
     extraction: Literal["boxed", "tagged", "lenient"] = "boxed"  # what counts as an answer, for rewards
 
 

@@ -1,6 +1,6 @@
 """A Hub dataset's files, from the network or from the cache, by huggingface_hub (HF_ENDPOINT, HF_HOME).
 
-    HF_HUB_OFFLINE=1: only what `rlvr-sweep prefetch ...` brought is read, at the very commit that it brought
+    HF_HUB_OFFLINE=1: only what `python -m rlvr_sweep prefetch ...` brought is read, at the very commit that it brought
 
 What belongs to a split is written down when it is fetched (a small JSON file under HF_HOME/assets), so that a partly
 filled cache is never mistaken for the whole split.
@@ -126,7 +126,7 @@ def _not_cached(source: "Source", key: str, *, what: str) -> UserError:
 
     return UserError(
         f"{key}: dataset {source.hub}, revision {source.revision or 'main'}: {what} is not in the cache at "
-        f"{constants.HF_HOME} and HF_HUB_OFFLINE is set; run `rlvr-sweep prefetch` with this run's "
+        f"{constants.HF_HOME} and HF_HUB_OFFLINE is set; run `python -m rlvr_sweep prefetch` with this run's "
         "overrides on a node with network"
     )
 

@@ -1,7 +1,7 @@
 """Which few examples to train on, by the variance of their accuracy over training (One-Shot RLVR, arXiv 2504.20571).
 
-    rlvr-sweep one-shot acc_step_500.json --ranks 1,13       # a history made elsewhere: {"id": [accuracy, ...], ...}
-    rlvr-sweep one-shot --run 3f2a --ranks 1                 # one of our own runs, from its rollouts
+    python -m rlvr_sweep one-shot acc_step_500.json --ranks 1,13    # a history made elsewhere: {"id": [0.5, ...], ...}
+    python -m rlvr_sweep one-shot --run 3f2a --ranks 1              # one of our own runs, from its rollouts
 
 prints the ranking and the lines to paste behind a command. The order is that of the authors' script: descending
 numpy.std, and among equals as the history has them; only so do its tails (equal variances) come out as published.
@@ -19,6 +19,7 @@ from pathlib import Path
 from rlvr_sweep.errors import UserError
 
 COPY = re.compile(r"#\d+$")  # what data/order.py appends to an id when a row is visited again
+REPLACED = ("data.ids", "data.repeat", "data.labels", "data.label_filter")  # by the lines that are to be pasted
 PLAIN = re.compile(r"[A-Za-z][\w.-]*|0|[1-9]\d*")  # an id that Hydra's grammar takes, and gives back, without quotes
 
 
@@ -51,6 +52,8 @@ def read_history(path: Path) -> dict[str, list[float]]:
         document = json.loads(path.read_text())
     except FileNotFoundError:
         raise UserError(f"{path}: no such file; write a JSON file of id -> accuracies, or --run CELL") from None
+    except OSError as error:
+        raise UserError(f"{path}: cannot be read ({error.strerror}); write a JSON file, or --run CELL") from None
     except ValueError as error:
         raise UserError(f'{path}: not JSON ({error}); write {{"id": [0.5, 0.25], ...}}') from None
     if not isinstance(document, dict) or not document:
@@ -117,11 +120,12 @@ def override(chosen: Sequence[Ranked]) -> str:
 
 
 def _data_of(cell_dir: Path) -> str:
-    """The choice of data that a run was made with, and its file, as override lines."""
-    cell = json.loads((cell_dir / "cell.json").read_text()).get("cell", {})
-    path = cell.get("data", {}).get("path")
-    lines = [f"data={cell['choices']['data']}"] if "data" in cell.get("choices", {}) else []
-    return "".join(f"{shlex.quote(line)} " for line in [*lines, *([f"data.path={path}"] if path else [])])
+    """The data that a run was made with, as override lines: the choice, and what its command said of it besides."""
+    document = json.loads((cell_dir / "cell.json").read_text())
+    choice = document.get("cell", {}).get("choices", {}).get("data")
+    said = [line.lstrip("+") for line in document.get("overrides", []) if line.lstrip("+").startswith("data.")]
+    lines = [line for line in said if line.partition("=")[0] not in REPLACED]
+    return "".join(f"{shlex.quote(line)} " for line in [*([f"data={choice}"] if choice else []), *lines])
 
 
 def _numbers(text: str) -> list[int]:
@@ -140,7 +144,9 @@ def _table(rows: Sequence[Ranked]) -> None:
 
 
 def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(prog="rlvr-sweep one-shot", description="Examples by variance of their accuracy.")
+    parser = argparse.ArgumentParser(
+        prog="python -m rlvr_sweep one-shot", description="Examples by variance of their accuracy."
+    )
     parser.add_argument("history", nargs="?", type=Path, metavar="ACC.json", help="id -> accuracies over training")
     parser.add_argument("--run", metavar="CELL", help="one of our own runs instead: a path, an id, a part of a name")
     parser.add_argument("--ranks", default="", metavar="1,13", help="the ones to train on, by rank")

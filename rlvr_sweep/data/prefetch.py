@@ -1,6 +1,6 @@
 """Bring every Hub dataset and model that cells need into the cache, on a node with network; then run them offline.
 
-rlvr-sweep prefetch model=qwen2.5_math_7b data=deepscaler eval=paper     # then, on compute nodes, HF_HUB_OFFLINE=1
+python -m rlvr_sweep prefetch model=qwen2.5_math_7b data=deepscaler eval=paper   # then, to compute, HF_HUB_OFFLINE=1
 """
 
 import sys

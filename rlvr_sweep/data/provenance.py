@@ -8,7 +8,6 @@ ones. Standard library only, as all that judges cells.
 """
 
 import json
-import shlex
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -80,35 +79,47 @@ def default_path(cell: "Cell") -> Path:
     return Path("labels") / cell.model.name / f"{cell.data.name}.jsonl"
 
 
-def command(cell: "Cell", *, out: str | None = None) -> str:
-    """The command that makes a cell's label file, at `out` or where `default_path` says."""
-    words = ["python", "-m", "rlvr_sweep", "label"]
-    words += [f"{group}={cell.choices[group]}" for group in ("model", "data", "algo") if group in cell.choices]
-    words += [f"model.path={cell.model.path}"] * (cell.choices.get("model") == "path")
-    words += [f"data.path={cell.data.path}"] * (cell.data.kind == "file")
-    if out is not None and Path(out) != default_path(cell):
-        words += ["--out", out]
-    return shlex.join(words)
+def too_few(labels: Path, cell: "Cell", *, prompts: int) -> str | None:
+    """Why a cell would stop when it has judged these labels: they leave it no row, or fewer than the `prompts` of a
+    rollout. None where they are enough, or where that is not known yet."""
+    made, data = read(labels), cell.data
+    if made is None or (data.label_filter == "incorrect" and made.extractor["grader"] != cell.grading.grader):
+        return None
+    kind = "wrong" if data.label_filter == "incorrect" else "filled"
+    most, lines = made.vote.get(kind), made.vote["lines"]
+    if most is not None and data.empty_labels == "keep":
+        most += lines - made.vote["filled"]  # an empty one is wrong
+    if most is None or most >= prompts or (most and data.repeat):
+        return None
+    if most == 0:
+        return f"none of its {lines} labels is {kind}, so no row is left; leave this cell out, or write other labels"
+    return (
+        f"{most} of its {lines} labels are {kind}, which cannot fill a rollout of {prompts} prompts; "
+        f"write algo.prompts_per_rollout={most} or fewer, or data.repeat=true"
+    )
 
 
-def check(labels: Path, cell: "Cell", hashes: dict[str, str]) -> tuple[list[str], list[str]]:
+def check(labels: Path, cell: "Cell", hashes: dict[str, str], *, make: str) -> tuple[list[str], list[str]]:
     """What is wrong with using a label file for a cell, and what a reader must know beside its numbers; a line each.
 
-    `hashes` are those of the cell's own files (config/content.py). Rows are compared where the data as a whole is not
-    the same: a part of the labelled rows is as good."""
+    `hashes` are those of the cell's own files (config/content.py), `make` is the command that makes its labels where
+    `default_path` says. Rows are compared where the data as a whole is not the same: a part of the labelled rows is as
+    good."""
     made = read(labels)
     key = f"data.labels={labels}"
     if made is None:
         return [], [f"{key}: has no provenance (*.provenance.json): whose labels it holds is not known here"]
     if made.labels_sha256 != content_sha256(labels):
         return [
-            f"{key}: was changed after it was made; make it again: {command(cell)} (or remove "
+            f"{key}: was changed after it was made; remove it and make it again: {made.command} (or remove "
             f"{sidecar(labels).name}, and its labels count as of unknown origin)"
         ], []
     said = _other_model(made, cell, hashes) or _other_data(made, labels, cell, hashes)
+    if said and labels == default_path(cell):  # `label` writes over no labels
+        return [f"{key}: {said}; remove it and make it again: {make}"], []
     if said:
-        return [f"{key}: {said}; write data.labels={default_path(cell)}, made by: {command(cell)}"], []
-    return [], _deviations(made, key, cell)
+        return [f"{key}: {said}; write data.labels={default_path(cell)}, made by: {make}"], []
+    return [], _deviations(made, key, cell, hashes)
 
 
 def _other_model(made: Provenance, cell: "Cell", hashes: dict[str, str]) -> str | None:
@@ -151,10 +162,15 @@ def _other_data(made: Provenance, labels: Path, cell: "Cell", hashes: dict[str, 
     return f"made for other data ({made.data['name']}): {found}" if found else None
 
 
-def _deviations(made: Provenance, key: str, cell: "Cell") -> list[str]:
+def _deviations(made: Provenance, key: str, cell: "Cell", hashes: dict[str, str]) -> list[str]:
     found, model = [], made.model
+    if hashes.get("data", made.data["sha256"]) != made.data["sha256"]:
+        from rlvr_sweep.data.sources import load
+
+        rows, labelled = len(load(cell.data, key="data").rows), made.data["rows"]
+        found += [f"{key}: made for {labelled} of {rows} rows; the others are not trained on"] * (labelled < rows)
     if model is None:
-        return [f"{key}: {made.vote['pick']}, by no model"]
+        return [*found, f"{key}: {made.vote['pick']}, by no model"]
     if (model["template"], model["prefix"]) != (cell.model.template, cell.model.prefix):
         prefix = f" and prefix {model['prefix']!r}" if model["prefix"] else ""
         found.append(

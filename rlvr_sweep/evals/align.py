@@ -11,7 +11,17 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from rlvr_sweep.evals.jobs import benchmark_job, compose, model_names, need_benchmarks, number, parser, sample
+from rlvr_sweep.evals.jobs import (
+    benchmark_job,
+    compose,
+    model_names,
+    need_benchmarks,
+    number,
+    parser,
+    sample,
+    temperature,
+    top_p,
+)
 from rlvr_sweep.evals.store import FOLDER, Job, content_id
 
 if TYPE_CHECKING:
@@ -30,8 +40,10 @@ def _parser() -> Any:
         "RLVR-Decomposed's setting (arXiv 2506.01347): --samples 256 --temperature 0.6 --top-p 0.95",
     )
     made.add_argument("-n", "--samples", type=number, default=256, metavar="N", help="of each question (default 256)")
-    made.add_argument("--temperature", type=float, metavar="T", help="default: that of training, algo.temperature")
-    made.add_argument("--top-p", type=float, metavar="P", help="default: 1")
+    made.add_argument(
+        "--temperature", type=temperature, metavar="T", help="default: that of training, algo.temperature"
+    )
+    made.add_argument("--top-p", type=top_p, default=1.0, metavar="P", help="default 1")
     made.add_argument("--max-tokens", type=number, metavar="N", help="default: the benchmark's, or that of training")
     made.add_argument("--figure", type=Path, metavar="FILE", help="the picture (default: beside the samples)")
     return made
@@ -56,7 +68,7 @@ def main(argv: list[str]) -> int:
                 task,
                 samples=args.samples,
                 temperature=composed.cell.algo.temperature if args.temperature is None else args.temperature,
-                top_p=args.top_p or 1.0,
+                top_p=args.top_p,
                 max_completion_tokens=args.max_tokens,
             )
             arms.setdefault((task, model), []).append(job)
@@ -133,8 +145,9 @@ def _print(found: Mapping[tuple[str, str], Mapping[str, Any]], picture: Path) ->
 
 
 def _setting(facts: Mapping[str, Any]) -> str:
-    top_p = "" if facts["top_p"] == 1 else f", top-p {facts['top_p']:g}"
+    nucleus = "" if facts["top_p"] == 1 else f", top-p {facts['top_p']:g}"
+    samples = f"{facts['samples']} samples each" if facts["samples"] > 1 else "one sample each"
     return (
-        f"{facts['questions']} questions, {facts['samples']} samples each, temperature {facts['temperature']:g}"
-        f"{top_p}, at most {facts['max_tokens']} tokens"
+        f"{facts['questions']} questions, {samples}, temperature {facts['temperature']:g}{nucleus}, "
+        f"at most {facts['max_tokens']} tokens"
     )

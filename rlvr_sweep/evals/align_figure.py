@@ -62,7 +62,8 @@ def _frame(axes: Any, task: str) -> None:
     axes.xaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
     axes.xaxis.set_minor_locator(NullLocator())
     axes.set_xlabel("k")
-    axes.set_ylabel("pass@k (%)")
+    if axes.get_subplotspec().is_first_col():
+        axes.set_ylabel("pass@k (%)")
     axes.set_ylim(-2, 102)
     axes.grid(axis="y", color="#E4E4E4", linewidth=0.8)
     axes.spines[["top", "right"]].set_visible(False)

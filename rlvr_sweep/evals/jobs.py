@@ -51,6 +51,31 @@ def number(text: str) -> int:
     return int(text)
 
 
+def temperature(text: str) -> float:
+    """A sampling temperature; 0 is greedy. For argparse."""
+    return _between(text, 0, 100, "a temperature of 0 (greedy) or more")
+
+
+def share(text: str) -> float:
+    """A number from 0 to 1. For argparse."""
+    return _between(text, 0, 1, "a share from 0 to 1")
+
+
+def top_p(text: str) -> float:
+    """The mass of the likeliest tokens that are sampled from. For argparse."""
+    return _between(text, 1e-6, 1, "a share above 0, up to 1")
+
+
+def _between(text: str, low: float, high: float, what: str) -> float:
+    try:
+        value = float(text)
+    except ValueError:
+        value = float("nan")
+    if not low <= value <= high:  # nor is nan
+        raise argparse.ArgumentTypeError(f"{text!r}: write {what}")
+    return value
+
+
 def compose(lines: Sequence[str], *fixed: str, config_dir: Path | None = None) -> "list[Composed]":
     """The judged cells of a command; sweeps span several. UserError with all faults.
 

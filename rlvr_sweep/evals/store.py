@@ -28,6 +28,7 @@ FOLDER = "_samples"
 # Raise it when the extractors, the graders or the rows come to mean something else: samples are then made anew.
 EXTRACTORS = 1
 UNCOUNTED = ("samples", "ks")  # of a benchmark: how much is sampled and reported of it, not what
+OF_TRAINING = ("repeat", "label_filter", "empty_labels")  # of the data: what is done with it when it is labelled
 
 Kind = Literal["benchmark", "label", "prefix"]
 
@@ -73,7 +74,7 @@ class Job:
             "content": {key: whole["content"].get(key) for key in ("model", source)},
         }
         if self.kind == "label":
-            found["data"] = {k: v for k, v in parts["data"].items() if k not in ("repeat", "label_filter")}
+            found["data"] = {k: v for k, v in parts["data"].items() if k not in OF_TRAINING}
             found["content"] = {key: whole["content"].get(key) for key in ("model", "data")}
             found["max_prompt_tokens"] = self.cell.algo.max_prompt_tokens
         if self.kind == "prefix":

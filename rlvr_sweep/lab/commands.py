@@ -15,7 +15,7 @@ from rlvr_sweep.lab.tasks import TASKS
 
 def parser() -> argparse.ArgumentParser:
     top = argparse.ArgumentParser(
-        prog="rlvr-sweep lab",
+        prog="python -m rlvr_sweep lab",
         description="The embedded world of tiny models. Without a verb: its families and their measured state.",
     )
     verbs = top.add_subparsers(dest="verb")
@@ -71,7 +71,9 @@ def show() -> None:
     for task in TASKS.values():
         console.print(f"  {task.name}: {task.summary}", highlight=False)
     for name in stale:
-        console.print(f"  the shipped {name} is of another recipe than this version's: rlvr-sweep lab build {name}")
+        console.print(
+            f"  the shipped {name} is of another recipe than this version's: python -m rlvr_sweep lab build {name}"
+        )
 
 
 def folder_for(family: str, out: Path, *, force: bool) -> Path:

@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING
 
 from rlvr_sweep.data.provenance import default_path, read, sidecar
 from rlvr_sweep.errors import UserError
-from rlvr_sweep.evals.jobs import compose, number, parser, sample
+from rlvr_sweep.evals.jobs import compose, number, parser, sample, share, temperature
 from rlvr_sweep.evals.store import Job, Store
 from rlvr_sweep.labels.making import OF_GOLD, Choice, Made
 
@@ -41,17 +41,6 @@ def pick(text: str) -> str:
     )
 
 
-def share(text: str) -> float:
-    """A number from 0 to 1. For argparse."""
-    try:
-        value = float(text)
-    except ValueError:
-        value = -1.0
-    if not 0 <= value <= 1:
-        raise argparse.ArgumentTypeError(f"{text!r}: write a share from 0 to 1")
-    return value
-
-
 def _parser() -> argparse.ArgumentParser:
     made = parser(
         "label",
@@ -61,7 +50,7 @@ def _parser() -> argparse.ArgumentParser:
     )
     made.add_argument("--out", type=Path, metavar="FILE", help="default: labels/MODEL/DATA.jsonl")
     made.add_argument("-n", "--samples", type=number, default=64, metavar="N", help="of each prompt (default 64)")
-    made.add_argument("--temperature", type=float, default=1.0, metavar="T", help="default 1")
+    made.add_argument("--temperature", type=temperature, default=1.0, metavar="T", help="default 1")
     made.add_argument(
         "--vote",
         choices=["exact", "equivalence"],

@@ -70,6 +70,8 @@ def provenance(
             "code_share": choice.code_share,
             "empty": choice.empty,
             "lines": len(made.lines),
+            "filled": sum(bool(line.label) for line in made.lines),
+            "wrong": sum(line.correct is False and bool(line.label) for line in made.lines),
         },
     }
 

@@ -190,6 +190,11 @@ def _draw(found: Plan, console: "Console") -> None:
     say(f"{count:,} cell{'s' * (count != 1)}{grid}: {states}", style="bold")
     if common := _common(found.cells):
         say(f"all with {common}")
+    experiments = {cell.cell.choices.get("experiment") for cell in found.cells}
+    for line in _about(*experiments) if len(experiments) == 1 else ():
+        say(line, style="dim")
+    for text, number in _lengths(found.cells):
+        say(text if number == count else f"{text} ({number:,} of {count:,} cells)")
     console.print()
     console.print(arms.table(found.cells, [state.state for state in found.states]), crop=False)
     console.print()
@@ -212,6 +217,32 @@ def _common(cells: "Sequence[Composed]") -> str:
     for cell in cells:
         shared = {group: choice for group, choice in shared.items() if cell.cell.choices.get(group) == choice}
     return " ".join(f"{group}={choice}" for group, choice in reversed(shared.items()))
+
+
+def _about(experiment: str | None) -> list[str]:
+    """What a shipped experiment's file says of itself: its figure, its cells, their GPU-hours."""
+    from itertools import takewhile
+
+    from rlvr_sweep.config.tree import conf_dir
+
+    file = conf_dir() / "experiment" / f"{experiment}.yaml"
+    if experiment is None or not file.is_file():
+        return []
+    head = takewhile(lambda line: line.startswith("# "), file.read_text().splitlines()[1:])
+    return [line.removeprefix("# ") for line in head]
+
+
+def _lengths(cells: "Sequence[Composed]") -> list[tuple[str, int]]:
+    """What cells count in rollouts, in optimizer steps too; each once, and how many cells it is of."""
+    made = Counter(cell.batch for cell in cells)
+    return [
+        (
+            f"{b.rollouts:,} rollout{'s' * (b.rollouts != 1)} of {b.prompts:,} prompts x {b.completions} completions, "
+            f"{b.updates} update{'s' * (b.updates != 1)} each: {b.optimizer_steps:,} optimizer steps",
+            number,
+        )
+        for b, number in made.items()
+    ]
 
 
 def _left_out(found: Plan) -> list[str]:

@@ -51,6 +51,7 @@ def row(
         "boxed": has_box(completion.text),
         "repeats": repeats(completion.text),
         "reward": scored.reward,
+        "unscorable": scored.unscorable,
         "advantage": advantage,
         "correct": scored.verdict.correct,
         "reason": scored.verdict.reason,
@@ -89,7 +90,8 @@ def rollout_rows(
             copies = found.get(position, [])[slot::per_group] if slot < per_group else []
             reward, advantage = copies[0] if copies else (None, None)
             if is_replaced:
-                scored = replace(scored, reward=None if reward is None or math.isnan(reward) else reward)
+                known = reward is not None and not math.isnan(reward)
+                scored = replace(scored, reward=reward if known else None, unscorable=None if known else "no tokens")
             numbers = {"rollout": rollout, "step": step, "generation_batch": group.batch}
             rows.append(row(scored, advantage=advantage, trained=len(copies), **numbers))
     return rows

@@ -65,7 +65,7 @@ def _where(cell: Cell) -> tuple[str, str | None]:
 
 def _hint(cell: Cell) -> str:
     if cell.model.hub:
-        prefetch = f"rlvr-sweep prefetch model={cell.model.name}"
+        prefetch = f"python -m rlvr_sweep prefetch model={cell.model.name}"
         return f"bring it with `{prefetch}` on a node with network, or write model=path model.path=DIR"
     return "write model.path=DIR with a folder that `save_pretrained` made"
 

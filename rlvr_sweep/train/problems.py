@@ -124,7 +124,13 @@ def prepare(cell: Cell, *, tokenizer: Any, context: int, grader: Grader, batch: 
     rows, audit = loaded.rows, None
     judge = grader.named(cell.data.verifier, by=cell.grading.grader)
     if cell.data.labels is not None:
-        rows, audit = attach(rows, cell.data.labels, filter=cell.data.label_filter, verify=judge.verify)
+        rows, audit = attach(
+            rows,
+            cell.data.labels,
+            filter=cell.data.label_filter,
+            drop_empty=cell.data.empty_labels == "drop",
+            verify=judge.verify,
+        )
     with _wording(cell.data, "data"):
         ready = tokenize(
             rows,

@@ -98,6 +98,7 @@ def rollout_schema() -> Any:
             ("boxed", flag),
             ("repeats", flag),
             ("reward", number),
+            ("unscorable", text),
             ("advantage", number),
             ("correct", flag),
             ("reason", text),

@@ -50,7 +50,9 @@ def _sample(wanted: Sequence[tuple[Store, int]]) -> int:
     cell = wanted[0][0].job.cell
     use_cpu = cell.compute.device == "cpu" or not torch.cuda.is_available()
     if cell.compute.device == "cuda" and use_cpu:
-        raise UserError("compute.device=cuda: torch sees no GPU; write compute.device=cpu, or see `rlvr-sweep doctor`")
+        raise UserError(
+            "compute.device=cuda: torch sees no GPU; write compute.device=cpu, or see `python -m rlvr_sweep doctor`"
+        )
     if use_cpu:
         torch.set_num_threads(cell.compute.threads or 1)
     device = torch.device("cpu" if use_cpu else "cuda")
@@ -87,6 +89,8 @@ def _one(store: Store, samples: int, *, model: Any, tokenizer: Any, device: Any,
         store.write_prompts(prompts, skipped=skipped)
     missing = store.missing(samples=samples)
     assert missing is not None
+    if not missing:  # another process was quicker
+        return
     backend = Untrained(model, tokenizer, device=device, dtype=cell.model.dtype, stop=list(cell.model.stop), batch=None)
     sampling = Sampling(task.max_tokens, bench.temperature, bench.top_p)
 

@@ -35,7 +35,6 @@ def make_task(job: Job, *, tokenizer: Any, context: int, grader: Grader) -> Made
 
 def _label_task(job: Job, tokenizer: Any) -> Made:
     """The training prompts, but for those that training drops for their length."""
-
     cell = job.cell
     ready = prepare(
         load(cell.data, key="data").rows,
@@ -67,9 +66,10 @@ def _prefix_task(job: Job, tokenizer: Any, context: int) -> Made:
     if not prompts:
         raise UserError(f"{key}: no question is long enough to be cut at {job.percent}%; write --percent 60 or more")
     if (longest := max(map(len, ids))) + job.max_tokens > context:
+        fits = f"--max-tokens {context - longest}" if longest < context else "another benchmark, or a lower --percent"
         raise UserError(
             f"{key}: {longest} tokens of a question and {job.max_tokens} behind it exceed the model's context of "
-            f"{context}; write --max-tokens {max(1, context - longest)}"
+            f"{context}; write {fits}"
         )
     return _made(job, prompts, ids), prompts, len(rows) - len(prompts)
 

@@ -6,7 +6,6 @@ The oracle (agreement with the gold answer) is computed whatever the reward is, 
 """
 
 import logging
-import math
 from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
@@ -17,11 +16,12 @@ from rlvr_sweep.grading import authors, rules
 from rlvr_sweep.grading.extraction import How
 from rlvr_sweep.grading.pool import Grader, Verifier
 from rlvr_sweep.grading.verdict import Verdict
-from rlvr_sweep.rewards import needs_votes
+from rlvr_sweep.rewards import needs_votes, plugin
 from rlvr_sweep.rewards import score as reward_of
 from rlvr_sweep.rewards.types import Completion, Group, Rewards
 
 log = logging.getLogger(__name__)
+LARGEST = 1e18  # of a reward: the square of a larger one is no float32, and advantages are made of squares
 
 
 @dataclass(frozen=True)
@@ -49,6 +49,7 @@ class Scored:
     label_correct: bool | None
     correct_math_verify: bool | None = None  # the verdict of each math grader on the answer it sees; else null
     correct_authors: bool | None = None
+    unscorable: str | None = None  # why there is no reward
 
 
 class Scorer:
@@ -124,7 +125,7 @@ class Scorer:
         )
         oracle = grade(gold=prompt.gold, answers=group.answers)
         majority, ratio = _majority(classes(group.answers), oracle) if self.votes else (None, None)
-        rewards = self._rewards(group)
+        rewards, unscorable = self._rewards(group, oracle)
         return [
             Scored(
                 prompt=prompt,
@@ -135,31 +136,43 @@ class Scorer:
                 majority=majority,
                 majority_ratio=ratio,
                 label_correct=self._label_correct(prompt),
+                unscorable=unscorable[slot],
             )
             for slot in range(len(members))
         ]
 
-    def _rewards(self, group: Group) -> Rewards:
-        """None where a reward is no finite number, and for a whole group where it raises: on one rank of several, an
-        exception would leave the others waiting."""
+    def _rewards(self, group: Group, oracle: Sequence[Verdict]) -> tuple[Rewards, list[str | None]]:
+        """The rewards, and why those that are None are so: where a reward is no number to train on, and for a whole
+        group where it raises, since on one rank of several an exception would leave the others waiting."""
+        size, before = len(group.completions), plugin.failures.copy()
         try:
             found = reward_of(self.cell.reward, group)
         except Exception as error:  # whatever a reward raises
-            self._say(f"{type(error).__name__}: {error}".splitlines()[0])
-            return [None] * len(group.completions)
-        finite = [r if r is None or math.isfinite(r) else None for r in found]
-        if finite != found:
-            self._say("NaN or infinity")
-        return finite
+            raised = self._say(f"the reward raised {type(error).__name__}: {error}".splitlines()[0])
+            return [None] * size, [raised] * size
+        told = "; ".join(reason for reason, count in plugin.failures.items() if count > before[reason])
+        rewards: Rewards = []
+        reasons: list[str | None] = []
+        for reward, verdict in zip(found, oracle, strict=True):
+            if reward is None:
+                reasons.append(told or (verdict.reason if verdict.correct is None else "the reward gave none"))
+            elif abs(reward) <= LARGEST:
+                reasons.append(None)
+            else:
+                reasons.append(self._say(f"the reward gave NaN, infinity or a number beyond {LARGEST:g}"))
+            rewards.append(None if reasons[-1] else reward)
+        return rewards, reasons
 
-    def _say(self, what: str) -> None:
+    def _say(self, what: str) -> str:
+        """`what`, which the log now holds."""
         if what not in self._told:
-            log.warning("the reward gave %s; such completions are unscorable (told once)", what)
+            log.warning("%s; such completions are unscorable (told once)", what)
         self._told.add(what)
+        return what
 
     def _label_correct(self, prompt: Prompt) -> bool | None:
         if not prompt.label:
-            return None
+            return None if prompt.label is None else False  # an empty one is wrong
         key = (prompt.gold, prompt.label)
         if key not in self._labels:
             self._labels[key] = self.grader.verify([key])[0].correct

@@ -6,6 +6,7 @@ tests/train/test_trl_contract.py; TRL itself is pinned exactly.
 """
 
 import math
+import sys
 import time
 from pathlib import Path
 from typing import Any
@@ -56,6 +57,7 @@ class RLVRTrainer(GRPOTrainer):
         self._rollout: dict[str, Any] = {}  # metrics of the current rollout, repeated in each of its steps' rows
         self._clips: list[dict[str, float]] = []  # clip fractions of the current rollout's steps so far
         self._seconds: dict[str, float] = {}
+        self._is_told = False  # that no completion of a rollout holds an answer
         self.stats = StepStats(dual=cell.clip.dual)
         super().__init__(reward_funcs=self._reward, **kwargs)
         self.backend: Backend = (
@@ -124,6 +126,14 @@ class RLVRTrainer(GRPOTrainer):
             rows = rollout_rows(groups, trained, is_replaced=is_replaced, **numbers)
             self._rollout = rollout_metrics(rows, is_graded=not is_replaced)
             self.recorder.rollout(number, rows)
+            if not self._is_told and not any(row["answer"] for row in rows):
+                self._is_told = True
+                print(
+                    f"rlvr_sweep: rollout {number}: none of {len(rows)} completions holds an answer (algo.extraction="
+                    f"{self.cell.algo.extraction}), so that no vote and no grader has anything to go by; write another "
+                    "algo.extraction or model.template, or a larger algo.max_completion_tokens",
+                    file=sys.stderr,
+                )
 
     # -- the update -------------------------------------------------------------------------------------------------
 

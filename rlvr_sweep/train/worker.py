@@ -125,7 +125,9 @@ def train(directory: CellDir, *, say: Callable[..., None], is_main: bool, began:
         raise UserError(f"compute.ranks={cell.compute.ranks}, but {ranks} were started; write compute.ranks={ranks}")
     use_cpu = cell.compute.device == "cpu" or not torch.cuda.is_available()
     if cell.compute.device == "cuda" and use_cpu:
-        raise UserError("compute.device=cuda: torch sees no GPU; write compute.device=cpu, or see `rlvr-sweep doctor`")
+        raise UserError(
+            "compute.device=cuda: torch sees no GPU; write compute.device=cpu, or see `python -m rlvr_sweep doctor`"
+        )
     if cell.compute.backend == "vllm":
         if use_cpu:
             raise UserError("compute.backend=vllm: wants a GPU, and torch sees none; write compute.backend=hf")

@@ -36,6 +36,13 @@ def test_tags_that_nobody_reads(template: str) -> None:
     assert "reads boxes only" not in said(*lines, "grading.grader=authors")  # it finds answers by itself
 
 
+def test_the_authors_grader_over_tags() -> None:
+    anywhere = said(*LLAMA, "algo=spurious_rewards")
+    assert "algo.extraction=lenient takes an answer from the whole response" in anywhere
+    assert "whole response" not in said(*LLAMA, "algo=spurious_rewards", "algo.extraction=tagged")
+    assert "whole response" not in said("model=qwen2.5_math_7b", *QWEN[1:], "algo=spurious_rewards")
+
+
 def test_an_experiments_own_deviations_come_first(tmp_path) -> None:
     file = tmp_path / "mine" / "experiment" / "study.yaml"
     file.parent.mkdir(parents=True)

@@ -79,7 +79,6 @@ def test_a_papers_experiment_sets_what_its_preset_fixes(name: str) -> None:
     expected = {
         "spurious_rewards/clipping": {"clip.name=off_logprob"},
         "spurious_rewards/forced_prefix": {"algo.rollouts=1"},
-        "model_task_alignment/rq1_entropy": {"estimator.dynamic_sampling=false"},
         "model_task_alignment/rq3_raw": {
             *("estimator.advantage=nsr", "estimator.advantage=psr", "estimator.scale=none"),
             *("estimator.std_epsilon=0.0001", "estimator.dynamic_sampling=false"),

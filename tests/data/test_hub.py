@@ -91,7 +91,7 @@ def test_offline_an_absent_file_is_named_with_the_command_that_brings_it(python)
         partial = python(code, hub.url, HF_HUB_OFFLINE="1")
     for text in (said, partial):
         assert len(text.splitlines()) == 1
-        assert "org/sums" in text and "v1" in text and "`rlvr-sweep prefetch`" in text
+        assert "org/sums" in text and "v1" in text and "`python -m rlvr_sweep prefetch`" in text
     assert "easy/0.jsonl" in partial
 
 

@@ -129,11 +129,12 @@ def test_one_of_our_own_runs(tmp_path: Path, capsys: pytest.CaptureFixture[str])
     cell = tmp_path / "runs" / "a--3f2a9c01b7de"
     rollout(cell, 1, ("x", True), ("x", True), ("y", False), ("y", None), ("q#1", False), ("q#1", True), ("z", None))
     rollout(cell, 2, ("x#1", False), ("x#1", True), ("y#1", True), ("y#1", True), ("q#1#1", True), ("q#1#1", False))
-    (cell / "cell.json").write_text('{"cell": {"choices": {"data": "lab/sub"}, "data": {"path": null}}}')
+    overrides = ["seed=1", "data.count=64", "data.ids=[x,y]", "data.labels=made.jsonl", "+data.split=test"]
+    (cell / "cell.json").write_text(json.dumps({"cell": {"choices": {"data": "lab/sub"}}, "overrides": overrides}))
     assert run_history(cell) == {"x": [1.0, 0.5], "y": [0.0, 1.0], "q#1": [0.5, 0.5]}
     assert main(["--run", "3f2a", "--runs", str(tmp_path / "runs"), "--ranks", "1"]) == 0
     out = capsys.readouterr().out.splitlines()
     assert out[1].split() == ["1", "y", "0.25000", "0.50000", "0.500", "2"]
-    assert out[-1] == "train on these:  data=lab/sub 'data.ids=[y]' data.repeat=true"
+    assert out[-1] == "train on these:  data=lab/sub data.count=64 data.split=test 'data.ids=[y]' data.repeat=true"
     with pytest.raises(UserError, match="holds no rollouts"):
         run_history(tmp_path)

@@ -36,6 +36,10 @@ def grid(labels: Path, *lines: str) -> Grid:
     )
 
 
+def faults(*args: Any) -> list[str]:
+    return check(*args, make="COMMAND")[0]
+
+
 def refused(labels: Path, *lines: str) -> str:
     [fault] = grid(labels, *lines).faults
     return fault
@@ -48,6 +52,12 @@ def test_the_right_labels_are_taken_without_a_word(labels: Path) -> None:
 
 def test_a_part_of_the_labelled_rows_is_as_good(labels: Path) -> None:
     assert grid(labels, "data.count=16").faults == []
+
+
+def test_labels_of_a_part_of_the_rows_are_taken_with_a_word(labels: Path) -> None:
+    [composed] = grid(labels, "data.count=25").or_refuse().cells
+    [deviation] = composed.cell.deviations
+    assert "made for 20 of 25 rows; the others are not trained on" in deviation
 
 
 def test_another_family_is_refused(labels: Path) -> None:
@@ -97,6 +107,38 @@ def test_labels_that_were_edited_are_refused(labels: Path, tmp_path: Path) -> No
     assert "was changed after it was made" in fault and "copy.provenance.json" in fault
 
 
+def test_labels_at_the_place_of_the_right_ones_must_go_first(
+    labels: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """`label` writes over no labels, so that its command alone would mend nothing."""
+    monkeypatch.chdir(tmp_path)
+    place = Path("labels/lab/llama/lab/add.jsonl")
+    place.parent.mkdir(parents=True)
+    for source, copy in ((labels, place), (sidecar(labels), sidecar(place))):
+        copy.write_text(source.read_text())
+    fault = refused(place, "model=lab/llama")
+    assert "remove it and make it again: python -m rlvr_sweep label model=lab/llama data=lab/add algo=lab" in fault
+
+
+@pytest.mark.parametrize(
+    ("lines", "counts", "said"),
+    [
+        (["reward=incorrect"], {"wrong": 0}, "none of its 20 labels is wrong, so no row is left"),
+        (["reward=incorrect"], {"wrong": 5}, "5 of its 20 labels are wrong, which cannot fill a rollout of 16 prompts"),
+        (["reward=incorrect", "data.repeat=true"], {"wrong": 5}, None),
+        (["reward=incorrect", "data.repeat=true"], {"wrong": 0}, "none of its 20 labels is wrong"),
+        (["reward=incorrect", "grading.grader=authors"], {"wrong": 0}, None),  # by another grader some may be wrong
+        ([], {"wrong": 0}, None),
+        ([], {"filled": 9}, "9 of its 20 labels are filled"),
+    ],
+)
+def test_labels_that_cannot_fill_a_rollout_are_refused_before_anything_starts(
+    lines: list[str], counts: dict[str, int], said: str | None, labels: Path, tmp_path: Path
+) -> None:
+    found = grid(changed(labels, tmp_path, lambda document: document["vote"].update(counts)), *lines).faults
+    assert [said in fault for fault in found] == [True] if said else found == []
+
+
 def test_labels_of_others_are_taken_with_a_word(tmp_path: Path) -> None:
     from rlvr_sweep.lab.tasks import rows
 
@@ -133,12 +175,12 @@ def test_hub_models_and_data_are_compared_by_revision(labels: Path, tmp_path: Pa
         document["data"] |= {"hub": composed.cell.data.hub, "revision": "a"}
 
     copy = changed(labels, tmp_path, change)
-    assert check(copy, composed.cell, composed.hashes)[0] == []
+    assert faults(copy, composed.cell, composed.hashes) == []
     other = composed.cell.model_copy(update={"data": composed.cell.data.model_copy(update={"revision": "b"})})
-    [fault] = check(copy, other, composed.hashes)[0]
+    [fault] = faults(copy, other, composed.hashes)
     assert "at revision a" in fault and "at b" in fault
     model = composed.cell.model.model_copy(update={"revision": "c"})
-    [fault] = check(copy, composed.cell.model_copy(update={"model": model}), composed.hashes)[0]
+    [fault] = faults(copy, composed.cell.model_copy(update={"model": model}), composed.hashes)
     assert "the cell's model is Qwen/Qwen2.5-Math-7B at c" in fault
 
 

@@ -88,6 +88,14 @@ def test_faults_of_the_command_come_before_any_sampling(lines) -> None:
         align.main(["hydra/launcher=slurm", *lines])
 
 
+@pytest.mark.parametrize("words", ["--temperature -1", "--temperature nan", "--top-p 0", "--top-p 2", "-n 0"])
+def test_a_number_out_of_range_is_one_line(words: str, lines, tmp_path, capsys) -> None:
+    with pytest.raises(SystemExit) as stopped:
+        align.main([*lines, *words.split()])
+    assert stopped.value.code == 2 and "write " in capsys.readouterr().err.splitlines()[-1]
+    assert not list(tmp_path.glob("**/job.json"))
+
+
 def test_ks_are_powers_of_two() -> None:
     assert align.ks(1) == [1] and align.ks(256)[-1] == 256 and align.ks(100) == [1, 2, 4, 8, 16, 32, 64]
 

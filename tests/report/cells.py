@@ -38,6 +38,8 @@ def cell(
     deviations: tuple[str, ...] = (),
     reason: str | None = None,
     log: str = "",
+    clip: dict[str, Any] | None = None,
+    estimator: dict[str, Any] | None = None,
     **algo: Any,
 ) -> Path:
     """One cell's directory under `runs`."""
@@ -49,8 +51,8 @@ def cell(
         "reward": {"name": reward},
         "data": {"name": data},
         "algo": algo,
-        "estimator": {"name": "grpo"},
-        "clip": {"name": "on"},
+        "estimator": {"name": "grpo"} | (estimator or {}),
+        "clip": {"name": "on"} | (clip or {}),
         "eval": {"name": "lab", "benchmarks": dict.fromkeys(benchmarks, bench)},
     }
     arm_id = _digest({key: value for key, value in inside.items() if key != "seed"})

@@ -40,6 +40,7 @@ class Probe(trainer.RLVRTrainer):
         Probe.found["start"] = self._parameters(lambda parameter: parameter)
         for member, advantage in zip(self._members, output["advantages"].tolist(), strict=True):
             kept = {"group": member.group, "reward": member.scored.reward, "advantage": advantage}
+            kept |= {"truncated": member.sample.truncated}
             Probe.found["members"].append(kept | {"prompt": member.row["prompt_ids"], "ids": member.sample.ids})
         output["tag"] = torch.arange(len(self._members))
         return output

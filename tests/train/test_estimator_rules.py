@@ -28,8 +28,20 @@ from rlvr_sweep.config.rules import arm
             "estimator.dynamic_sampling=false",
         ),
         (["estimator=entropy_min", "algo.votes_per_prompt=16"], "algo.votes_per_prompt", "algo.votes_per_prompt=null"),
+        (["data=deepscaler", "data.path=mine.jsonl"], "data.path", "write data=jsonl data.path=mine.jsonl, or leave"),
         (["clip.dual=1.1"], "clip.dual", "clip.dual=10"),
         (["algo.votes_per_prompt=8"], "algo.votes_per_prompt", "write 16, or null"),
+        (
+            ["algo.updates_per_rollout=1", "compute.ranks=8"],
+            "algo.updates_per_rollout",
+            "write 2, 4, 8 or 16, or clip=off_large_batch",
+        ),
+        (  # an update has at least one micro-batch of 4
+            ["algo.updates_per_rollout=1", "compute.ranks=8", "estimator=spurious_rewards"],
+            "algo.updates_per_rollout",
+            "write 2 or 4, or clip=off_large_batch",
+        ),
+        (["algo.updates_per_rollout=1", "compute.ranks=3"], "algo.prompts_per_rollout", "write 15 or 18"),
     ],
     ids=lambda value: " ".join(value) if isinstance(value, list) else "",
 )
@@ -65,6 +77,15 @@ def test_what_changes_the_update_is_in_the_identity(line: str) -> None:
 def test_what_an_off_arm_does_not_use_is_not() -> None:
     for arm_name in ("off_epsilon", "off_policy_gradient", "off_logprob"):
         assert ident(f"clip={arm_name}", "+clip.dual=10", "+clip.epsilon_low=0.1") == ident(f"clip={arm_name}")
+
+
+def test_arms_are_matched_on_prompts_seen() -> None:
+    """As many rollouts of a large batch, as many updates of a small rollout: both sample 20 x 16 prompts."""
+    for name, same in (("off_large_batch", "rollouts"), ("off_small_rollout", "updates")):
+        [cell] = compose_or_refuse([f"clip={name}", "clip.match=prompts"], multirun=False)
+        batch = arm(cell.cell)
+        assert batch.rollouts * batch.prompts == 20 * 16
+        assert cell.cell_id == ident(f"clip={name}", f"clip.match={same}")
 
 
 def test_the_loss_fixes_the_size_of_a_forward_pass_whatever_the_machine_says() -> None:

@@ -89,6 +89,7 @@ class Case:
     bonus: float = 0.0
     by_certainty: bool = False
     scale_by_batch: bool = False
+    masked: bool = False  # truncated completions are in their group, and not in the loss
     temperature: float = 2.0
     updates: int = 2
 
@@ -96,7 +97,7 @@ class Case:
 CASES = {
     "grpo": Case([]),
     "grpo in micro-batches": Case(["compute.micro_batch=2"]),
-    "sequence mean": Case(["estimator.loss=grpo"], mean=sequence_mean),
+    "sequence mean": Case(["estimator=grpo_sequence"], mean=sequence_mean),
     "micro-batch mean": Case(["estimator.loss=micro_batch", "estimator.loss_batch=2"], mean=micro_batch_mean),
     "scaled by the batch": Case(["estimator.scale=batch"], advantage=lambda r: r - r.mean(), scale_by_batch=True),
     "dr_grpo": Case(["estimator=dr_grpo"], advantage=lambda r: r - r.mean(), mean=constant_mean),
@@ -127,6 +128,17 @@ CASES = {
         advantage=lambda r: normed(r, 1e-6),
         by_certainty=True,
         updates=1,
+    ),
+    "overlong masked": Case(["algo.mask_truncated=true", "algo.max_completion_tokens=40"], masked=True),
+    "overlong masked, sequence mean": Case(
+        ["algo.mask_truncated=true", "algo.max_completion_tokens=40", "estimator.loss=grpo"],
+        mean=sequence_mean,
+        masked=True,
+    ),
+    "overlong masked, whitened": Case(
+        ["algo.mask_truncated=true", "algo.max_completion_tokens=40", "estimator.whiten=true"],
+        masked=True,
+        whitened=True,
     ),
     "kl": Case(["estimator.kl=0.1", "algo.temperature=1.5"], kl=0.1, temperature=1.5),
     "entropy bonus": Case(["estimator.entropy_bonus=0.5", "compute.micro_batch=2"], bonus=0.5),
@@ -176,7 +188,7 @@ def reference(case: Case, ranks: list[dict[str, Any]], number: int, model: Any) 
         advantages[groups == group] = case.advantage(rewards[groups == group])
     if case.scale_by_batch:
         advantages /= rewards.std(ddof=1) + 1e-4
-    tokens = np.array([len(m["ids"]) for m in members])
+    tokens = np.array([0 if case.masked and m["truncated"] else len(m["ids"]) for m in members])
     if case.whitened:
         advantages = whiten(advantages, tokens)
 
@@ -191,7 +203,7 @@ def reference(case: Case, ranks: list[dict[str, Any]], number: int, model: Any) 
                 table = logits_of(model, members[index], case)
                 now = table.gather(1, torch.tensor(members[index]["ids"])[:, None])[:, 0]
                 before = old[index] if case.updates > 1 else now.detach()
-                losses = case.token_loss(now, before, float(advantages[index]))
+                losses = case.token_loss(now, before, float(advantages[index])) * bool(tokens[index])
                 if case.kl:  # the first weights are the reference's
                     losses = losses + case.kl * (torch.exp(old[index] - now) - (old[index] - now) - 1)
                 entropies = entropies - (table.exp() * table).sum()

@@ -5,6 +5,7 @@ python -m tests.train.test_presets      # writes presets/*.json anew; read the d
 
 import dataclasses
 import json
+import re
 from pathlib import Path
 from typing import Any
 
@@ -15,23 +16,27 @@ from trl.trainer.grpo_config import GRPOConfig
 from rlvr_sweep.config.compose import compose_or_refuse
 from rlvr_sweep.config.schema import Algo, Cell
 from rlvr_sweep.config.tree import conf_dir
+from rlvr_sweep.errors import UserError
 from rlvr_sweep.strict import is_always_in_identity
 from rlvr_sweep.train import arguments as ours
 
 HERE = Path(__file__).resolve().parent / "presets"
 MATH, GENERAL = "model=qwen2.5_math_7b", "model=qwen2.5_7b"
-PRESETS = {  # with what the paper fixes in other groups
-    "spurious_rewards": [MATH, "estimator=spurious_rewards", "grading.grader=authors"],
-    "model_task_alignment": [GENERAL, "estimator=dapo", "clip=dapo"],
-    "one_shot_rlvr": [MATH, "estimator.kl=0.001", "estimator.entropy_bonus=0.001"],
-    "ttrl": [MATH, "estimator.kl=0.001", "reward=majority_online", "grading.grader=authors"],
-    "rlvr_decomposed": [MATH, "estimator=w_reinforce", "estimator.entropy_bonus=1e-4"],
+PRESETS = {  # what each is used with; its estimator, clip, reward and grader it brings itself
+    "spurious_rewards": [MATH],
+    "model_task_alignment": [GENERAL],
+    "one_shot_rlvr": [MATH],
+    "ttrl": [MATH],
+    "ttrl_first_release": [MATH],
+    "rlvr_decomposed": [MATH],
 }
+APART = r"=\S+, where .* has "
 PLACES = {"output_dir", "use_cpu"}
 
 
 def cell(name: str, *more: str) -> Cell:
     lines = [f"algo={name}", "data=deepscaler", "eval=none", *PRESETS[name], *more]
+
     return compose_or_refuse(lines, multirun=False)[0].cell
 
 
@@ -82,43 +87,70 @@ def test_no_default_of_trl_has_changed_that_no_preset_states() -> None:
 
 def test_every_preset_of_a_paper_is_pinned() -> None:
     files = (conf_dir() / "algo").glob("*.yaml")
-    assert {file.stem for file in files if yaml.safe_load(file.read_text()).get("paper")} == set(PRESETS)
+    assert {file.stem for file in files if "paper" in yaml.safe_load(file.read_text()).get("algo", {})} == set(PRESETS)
 
 
 @pytest.mark.parametrize("name", PRESETS)
 def test_a_preset_spells_out_every_knob(name: str) -> None:
-    said = yaml.safe_load((conf_dir() / "algo" / f"{name}.yaml").read_text())
+    said = yaml.safe_load((conf_dir() / "algo" / f"{name}.yaml").read_text())["algo"]
     assert {key for key in Algo.model_fields if is_always_in_identity(Algo, key) is not False} <= set(said)
 
 
 @pytest.mark.parametrize("name", PRESETS)
-def test_a_preset_with_what_its_paper_fixes_departs_from_nothing(name: str) -> None:
-    assert not [line for line in cell(name).deviations if ", where arXiv" in line]
+def test_a_preset_brings_all_that_its_paper_fixes(name: str) -> None:
+    assert not [line for line in cell(name).deviations if re.search(APART, line)]
 
 
 @pytest.mark.parametrize(
-    ("name", "line", "said"),
+    ("name", "line", "said", "instead"),
     [
-        ("spurious_rewards", "algo.learning_rate=1e-6", "algo.learning_rate=1e-06, where arXiv 2506.10947 has 5e-07"),
-        ("spurious_rewards", "estimator=grpo", "estimator.whiten=false, where arXiv 2506.10947 has true"),
-        ("spurious_rewards", "clip.epsilon_high=0.28", "clip.epsilon_high=0.28, where arXiv 2506.10947 has 0.2"),
-        ("spurious_rewards", "algo.rollouts=20", "algo.rollouts=20, where arXiv 2506.10947 has 300 or 60 or 100"),
-        ("spurious_rewards", "clip=off_logprob", "clip.name=off_logprob, where arXiv 2506.10947 has on or off_"),
-        ("model_task_alignment", "clip=on", "clip.dual=null, where arXiv 2508.21188 has 10"),
-        ("model_task_alignment", "estimator=grpo", "estimator.dynamic_sampling=false, where arXiv 2508.21188 has true"),
-        ("model_task_alignment", "clip=off_epsilon", "clip.name=off_epsilon, where arXiv 2508.21188 has on"),
-        ("one_shot_rlvr", "estimator.kl=0", "estimator.kl=0, where arXiv 2504.20571 has 0.001"),
-        ("ttrl", "algo.votes_per_prompt=48", "algo.votes_per_prompt=48, where arXiv 2504.16084 has 64"),
-        ("rlvr_decomposed", "algo.weight_decay=0", "algo.weight_decay=0, where arXiv 2506.01347 has 0.01"),
+        ("spurious_rewards", "algo.learning_rate=1e-6", "algo.learning_rate=1e-06: ", "algo.learning_rate=5e-07"),
+        ("spurious_rewards", "estimator=grpo", "estimator.whiten=false, ", "estimator=spurious_rewards"),
+        ("spurious_rewards", "estimator.whiten=false", "estimator.whiten=false: ", "estimator.whiten=true"),
+        ("spurious_rewards", "clip.epsilon_high=0.28", "clip.epsilon_high=0.28: ", "clip.epsilon_high=0.2"),
+        ("spurious_rewards", "grading.grader=math_verify", "grading.grader=math_verify", "grading.grader=authors"),
+        ("model_task_alignment", "clip=on", "clip.dual=null", "clip=dapo"),
+        ("model_task_alignment", "estimator=grpo", "estimator.dynamic_sampling=false", "estimator=dapo"),
+        ("one_shot_rlvr", "estimator.kl=0", "estimator.kl=0: ", "estimator.kl=0.001"),
+        ("ttrl", "algo.votes_per_prompt=48", "algo.votes_per_prompt=48: ", "algo.votes_per_prompt=64"),
+        ("ttrl_first_release", "estimator.loss_batch=4", "estimator.loss_batch=4: ", "estimator.loss_batch=2"),
+        ("rlvr_decomposed", "algo.weight_decay=0", "algo.weight_decay=0: ", "algo.weight_decay=0.01"),
     ],
 )
-def test_a_knob_set_against_the_paper_is_a_deviation(name: str, line: str, said: str) -> None:
-    assert [found for found in cell(name, line).deviations if found.startswith(said)]
+def test_a_knob_that_a_preset_fixes_is_refused_unless_the_recipe_gets_a_name_of_its_own(
+    name: str, line: str, said: str, instead: str
+) -> None:
+    with pytest.raises(UserError) as caught:
+        cell(name, line)
+    told = str(caught.value)
+    assert "\n" not in told and said in told and f": algo={name} fixes " in told
+    assert f"; write {instead}, or algo.name=NAME for" in told
+    assert cell(name, instead).algo.name == name  # what it says to write is taken
+    ours = cell(name, line, "algo.name=ours")
+    assert [
+        found for found in ours.deviations if found.startswith(re.split(r"[.=]", line)[0]) and re.search(APART, found)
+    ]
+
+
+@pytest.mark.parametrize(
+    ("line", "said"),
+    [
+        ("algo.rollouts=20", "algo.rollouts=20, where arXiv 2506.10947 has 300 or 60 or 100"),
+        ("clip=off_logprob", "clip.name=off_logprob, where arXiv 2506.10947 has on or off_"),
+    ],
+)
+def test_a_pilot_and_an_ablation_keep_the_presets_name_and_are_listed(line: str, said: str) -> None:
+    assert [found for found in cell("spurious_rewards", line).deviations if found.startswith(said)]
 
 
 def test_the_papers_own_arms_are_no_departure() -> None:
     for line in ("clip=off_epsilon", "clip=off_large_batch", "algo.rollouts=60"):
-        assert not [found for found in cell("spurious_rewards", line).deviations if ", where arXiv" in found]
+        assert not [found for found in cell("spurious_rewards", line).deviations if re.search(APART, found)]
+    assert not [
+        found for found in cell("model_task_alignment", "estimator=entropy_min").deviations if re.search(APART, found)
+    ]
+    for line in ("estimator=nsr", "estimator=psr", "estimator.psr_weight=1"):
+        assert not [found for found in cell("rlvr_decomposed", line).deviations if re.search(APART, found)]
 
 
 if __name__ == "__main__":

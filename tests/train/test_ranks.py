@@ -85,6 +85,10 @@ def test_a_reward_that_fails_on_one_rank_hangs_nobody(
     rows = pq.read_table(directory.path / "rollouts" / "part-00001.parquet").to_pylist()
     assert [row["reward"] is None for row in rows] == [True, True, False, False] * 2 + [True] * 8
     assert all(row["advantage"] == 0 for row in rows if row["reward"] is None)
+    infinite, raised = (
+        f"failing_for_tests:score {what}" for what in ("returned NaN or infinity", "raised KeyError: 'not here'")
+    )
+    assert [row["unscorable"] for row in rows] == [infinite, infinite, None, None] * 2 + [raised] * 8
     first = json.loads((directory.path / "metrics.jsonl").read_text().splitlines()[0])
     assert first["unscorable_rate"] == 12 / 16
     assert first["grad_norm"] > 0

@@ -1,6 +1,7 @@
 """The sampling process, run here: the rows of a cell's first evaluation, a resume that changes nothing, each kind of
 job on a lab model."""
 
+import json
 from collections.abc import Sequence
 from pathlib import Path
 from types import SimpleNamespace
@@ -104,6 +105,20 @@ def test_a_prefix_job_completes_plain_text(tmp_path: Path) -> None:
         assert prompt.rest is not None and (prompt.text + prompt.rest).endswith("?")
         assert 0 < len(prompt.text) <= 0.8 * len(prompt.text + prompt.rest)
         assert row["temperature"] == 0.0 and row["question_id"] == prompt.question_id
+
+
+@pytest.mark.parametrize(("digits", "remedy"), [(240, "write --max-tokens 19\n"), (600, "write another benchmark")])
+def test_a_prefix_that_does_not_fit_says_what_does(
+    digits: int, remedy: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    file = tmp_path / "long.jsonl"
+    file.write_text(json.dumps({"id": "a", "prompt": "7" * digits, "answer": "2"}) + "\n")  # a digit is a token
+    lines = ["eval=math500", f"eval.path={file}", "eval.benchmarks.math500.max_completion_tokens=64"]
+    [one] = compose(["model=lab/olmo", "grading.workers=1", f"runs={tmp_path}", *lines])
+    cell = with_model(one.cell, template="raw", stop=[])
+    store = Store.create(benchmark_job(one, "math500", cell=cell, percent=99, temperature=0.0))
+    assert _sample([(store, 1)]) == 2
+    assert remedy in capsys.readouterr().err
 
 
 def test_a_job_that_cannot_be_done_keeps_no_other_from_it(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

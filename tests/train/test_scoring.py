@@ -1,5 +1,7 @@
 """Which grader rewards go by, and that both are recorded."""
 
+from pathlib import Path
+
 import pytest
 
 from rlvr_sweep.config.compose import compose_or_refuse
@@ -29,6 +31,18 @@ def test_rewards_go_by_the_chosen_grader(grader: str, rewards: list[float], answ
     assert [s.completion.answer for s in found] == answers
     assert [s.correct_math_verify for s in found] == [True, False, True, False]
     assert [s.correct_authors for s in found] == [True, True, False, False]
+
+
+@pytest.mark.parametrize(
+    ("label", "correct", "rewards"),
+    [("", False, [0, 1, 0, 1]), (None, None, [None] * 4), ("9", False, [0] * 4), ("8.0", True, [1, 0, 1, 0])],
+)
+def test_an_empty_label_is_wrong_and_no_label_is_unknown(
+    label: str | None, correct: bool | None, rewards: list[float | None], tmp_path: Path
+) -> None:
+    (tmp_path / "labels.jsonl").write_text('{"id": "0", "label": "1"}\n')
+    found = scored(TEXTS, "reward=majority_offline", f"data.labels={tmp_path}/labels.jsonl", label=label)
+    assert {s.label_correct for s in found} == {correct} and [s.reward for s in found] == rewards
 
 
 def test_votes_go_by_the_chosen_grader() -> None:

@@ -35,6 +35,19 @@ def test_all_vote_and_the_first_are_trained_on(make_cell: Callable[..., CellDir]
     assert metrics["tokens"] == sum(row["tokens"] for row in rows)
 
 
+def test_a_vote_over_no_answers_rewards_nobody_and_says_what_to_write(
+    make_cell: Callable[..., CellDir], capfd: pytest.CaptureFixture[str]
+) -> None:
+    directory = make_cell("reward=majority_online", "algo.max_completion_tokens=2", "algo.rollouts=2")
+    assert worker.train(directory, say=directory.status, is_main=True, began=0.0)
+    metrics = [json.loads(line) for line in (directory.path / "metrics.jsonl").read_text().splitlines()]
+    assert all((row["reward"], row["majority_ratio"], row["majority_accuracy"]) == (0, None, None) for row in metrics)
+    said = [line for line in capfd.readouterr().err.splitlines() if line.startswith("rlvr_sweep: ")]
+    assert len(said) == 1  # not at every rollout
+    assert "rollout 1: none of 16 completions holds an answer (algo.extraction=boxed)" in said[0]
+    assert "write another algo.extraction or model.template, or a larger algo.max_completion_tokens" in said[0]
+
+
 @pytest.mark.parametrize("votes", [3, 8])
 def test_fewer_votes_than_are_trained_on_are_refused(votes: int) -> None:
     [fault] = compose([*VOTES, f"algo.votes_per_prompt={votes}"], multirun=False).faults

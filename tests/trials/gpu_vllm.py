@@ -93,7 +93,7 @@ def main() -> int:
     data = problems(out / "problems.jsonl", 64)
     size = random_model.TINY if args.tiny else random_model.QWEN_1_5B
     words = [json.loads(line)["prompt"] for line in data.read_text().splitlines()]
-    random_model.make(out / "model", words, size=size)
+    random_model.make(out / "model", words, size=size, dtype="float32" if args.tiny else "bfloat16")
     lines = ["model=path", f"model.path={out / 'model'}", "data=jsonl", f"data.path={data}", *LONG]
     if args.tiny:
         lines += ["compute=cpu", "algo.prompts_per_rollout=4", "algo.max_completion_tokens=16"]

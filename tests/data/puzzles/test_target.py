@@ -32,6 +32,9 @@ def test_the_gold_expression_makes_the_number_of_the_numbers(difficulty: int) ->
         ("9 * 5 * 12 * 12 / 12", (False, "wrong_items")),
         ("9 * 5 + 12", (False, "not_equal")),
         ("12*9*5 = 541", (False, "wrong_form")),
+        ("12*9*5 = ²", (False, "wrong_form")),  # a digit by its name that no number is made of
+        ("12*9*5 = 0540", (True, "equal")),
+        ("12*9*5 = 5400000000000", (False, "wrong_form")),
         ("(12*9*5", (False, "wrong_form")),
         ("12*9*5 is it", (False, "wrong_form")),
         ("12**9*5", (False, "wrong_form")),
