@@ -20,7 +20,9 @@ TINY = {"hidden_size": 64, "intermediate_size": 128, "num_hidden_layers": 2, "nu
 QWEN_1_5B = {"hidden_size": 1536, "intermediate_size": 8960, "num_hidden_layers": 28, "num_attention_heads": 12}
 
 
-def make(out: Path, texts: list[str], *, context: int = 8192, size: dict[str, Any] = TINY, dtype: str = "float32") -> Path:
+def make(
+    out: Path, texts: list[str], *, context: int = 8192, size: dict[str, Any] = TINY, dtype: str = "float32"
+) -> Path:
     """Write the folder; returns it. `size` are the dimensions of the model, its vocabulary is the tokenizer's. vLLM
     computes in the dtype of the files."""
     import torch
