@@ -261,7 +261,9 @@ class Compute(Strict):
     share: float = outside(1.0, ge=1 / 64, le=1)  # part of a GPU that a cell of one rank takes: 0.25 puts four on a GPU
     micro_batch: int | None = outside(None, ge=1)  # completions a forward pass and rank; None: a whole update
     generate_batch: int | None = outside(None, ge=1)  # completions a generate call and rank; None: the whole rollout
-    backend: Literal["hf"] = outside("hf")  # what generates rollouts
+    backend: Literal["hf", "vllm"] = outside("hf")  # what generates: Hugging Face, or vLLM on the same GPUs
+    vllm_memory: float = outside(0.4, gt=0, lt=1)  # the share of a GPU's memory that vLLM may take
+    vllm_sleep: bool = outside(True)  # vLLM gives its memory back during updates, at some seconds a rollout
     gradient_checkpointing: bool = outside(False)
     checkpoint_every: int = outside(1, ge=0)  # rollouts; 0: only when asked to stop
     threads: int | None = outside(None, ge=1)  # CPU threads a rank; None: 1 on a CPU (see worker.py)

@@ -13,8 +13,9 @@ from rlvr_sweep.config.schema import Cell
 from rlvr_sweep.train.losses import AGGREGATION
 
 
-def arguments(cell: Cell, output: Path, *, use_cpu: bool) -> GRPOConfig:
-    """The GRPOConfig of a cell; checkpoints go under `output`."""
+def arguments(cell: Cell, output: Path, *, use_cpu: bool, window: int | None = None) -> GRPOConfig:
+    """The GRPOConfig of a cell; checkpoints go under `output`. `window`: tokens of the longest prompt with its
+    completion, for which vLLM makes room (None: the model's context)."""
     batch, algo, estimator = arm(cell), cell.algo, cell.estimator
     low, high = epsilons(cell)
     every = cell.compute.checkpoint_every * batch.stretch * batch.updates
@@ -53,6 +54,12 @@ def arguments(cell: Cell, output: Path, *, use_cpu: bool) -> GRPOConfig:
         use_adaptive_entropy=False,
         mask_truncated_completions=algo.mask_truncated,
         off_policy_mask_threshold=None,
+        use_vllm=cell.compute.backend == "vllm",
+        vllm_mode="colocate",
+        vllm_enable_sleep_mode=cell.compute.vllm_sleep,
+        vllm_gpu_memory_utilization=cell.compute.vllm_memory,
+        vllm_tensor_parallel_size=1,
+        vllm_max_model_length=window,
         vllm_importance_sampling_correction=False,  # a second, length-dependent clip (TRL's default is on)
         disable_dropout=True,
         # the optimizer

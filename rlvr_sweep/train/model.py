@@ -46,7 +46,16 @@ def load(cell: Cell) -> tuple[Any, Any]:
     except (OSError, ValueError) as error:
         raise UserError(f"model {where}: cannot be loaded ({_first_line(error)}); {_hint(cell)}") from None
     _set_end_tokens(model, tokenizer, cell)
+    if cell.compute.backend == "vllm" and cell.model.hub:
+        model.name_or_path = _fetched(cell.model.hub, revision)  # vLLM reads it again, and would take the newest
     return model, tokenizer
+
+
+def _fetched(hub: str, revision: str | None) -> str:
+    """The folder of a Hub model that is in the cache by now."""
+    from huggingface_hub import snapshot_download
+
+    return snapshot_download(hub, revision=revision, local_files_only=True)
 
 
 def _where(cell: Cell) -> tuple[str, str | None]:

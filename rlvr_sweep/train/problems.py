@@ -29,11 +29,13 @@ SHOWN = 5  # faults listed in full
 
 @dataclass(frozen=True)
 class Problems:
-    """`visits`: one dictionary a prompt visit, in the order of the whole run. `facts`: counts for the record."""
+    """`visits`: one dictionary a prompt visit, in the order of the whole run. `facts`: counts for the record.
+    `window`: tokens of the longest prompt with the longest completion that may follow it."""
 
     visits: list[dict[str, Any]]
     tasks: list[Task]
     facts: dict[str, Any]
+    window: int
 
 
 def _check_golds(rows: list[Row], grader: Verifier, key: str) -> None:
@@ -165,4 +167,6 @@ def prepare(cell: Cell, *, tokenizer: Any, context: int, grader: Grader, batch: 
                 "columns": json.dumps(row.columns),  # one type for Arrow, whatever a source's columns hold
             }
         )
-    return Problems(visits=visits, tasks=tasks, facts=record)
+    windows = [max(map(len, task.prompts)) + task.max_tokens for task in tasks]
+    windows.append(max(len(visit["prompt_ids"]) for visit in visits) + cell.algo.max_completion_tokens)
+    return Problems(visits=visits, tasks=tasks, facts=record, window=max(windows))

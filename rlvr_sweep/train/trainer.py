@@ -19,7 +19,7 @@ from rlvr_sweep.config.schema import Cell
 from rlvr_sweep.draws import draw
 from rlvr_sweep.train import checkpoints
 from rlvr_sweep.train.advantages import advantages, certainty
-from rlvr_sweep.train.generation import HuggingFace
+from rlvr_sweep.train.generation import Backend, HuggingFace
 from rlvr_sweep.train.losses import entropy_term, with_arm
 from rlvr_sweep.train.metrics import rollout_metrics, rollout_rows
 from rlvr_sweep.train.progress import Clock
@@ -27,6 +27,7 @@ from rlvr_sweep.train.recorder import Recorder
 from rlvr_sweep.train.rollouts import Group, Member, Rollouts
 from rlvr_sweep.train.scoring import Scorer
 from rlvr_sweep.train.stepstats import StepStats
+from rlvr_sweep.train.vllm_engine import colocated
 
 LOGGED = {  # TRL's name -> ours, per optimizer step
     "loss": "loss",
@@ -59,7 +60,11 @@ class RLVRTrainer(GRPOTrainer):
         self._is_told = False  # that no completion of a rollout holds an answer
         self.stats = StepStats(dual=cell.clip.dual)
         super().__init__(reward_funcs=self._reward, **kwargs)
-        self.backend = HuggingFace(self, stop=list(cell.model.stop), batch=cell.compute.generate_batch)
+        self.backend: Backend = (
+            colocated(self)
+            if cell.compute.backend == "vllm"
+            else HuggingFace(self, stop=list(cell.model.stop), batch=cell.compute.generate_batch)
+        )
         self.rollouts = Rollouts(cell, scorer, self)
 
     # -- the rollout ------------------------------------------------------------------------------------------------

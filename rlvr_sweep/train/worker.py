@@ -118,6 +118,7 @@ def train(directory: CellDir, *, say: Callable[..., None], is_main: bool, began:
     from rlvr_sweep.train.scoring import Scorer
     from rlvr_sweep.train.stopping import Stopping
     from rlvr_sweep.train.trainer import RLVRTrainer
+    from rlvr_sweep.train.vllm_engine import require
 
     ranks = int(os.environ.get("WORLD_SIZE", "1"))
     if ranks != cell.compute.ranks:  # the batches were planned for that many
@@ -127,6 +128,10 @@ def train(directory: CellDir, *, say: Callable[..., None], is_main: bool, began:
         raise UserError(
             "compute.device=cuda: torch sees no GPU; write compute.device=cpu, or see `python -m rlvr_sweep doctor`"
         )
+    if cell.compute.backend == "vllm":
+        if use_cpu:
+            raise UserError("compute.backend=vllm: wants a GPU, and torch sees none; write compute.backend=hf")
+        require()
     if use_cpu:
         # Tiny models gain nothing from a second thread, and two such processes on two cores run 17 times slower.
         torch.set_num_threads(cell.compute.threads or 1)
@@ -166,7 +171,7 @@ def train(directory: CellDir, *, say: Callable[..., None], is_main: bool, began:
             mirror=mirror,
             clock=clock,
             model=model,
-            args=arguments(cell, directory.path / "checkpoints", use_cpu=use_cpu),
+            args=arguments(cell, directory.path / "checkpoints", use_cpu=use_cpu, window=problems.window),
             train_dataset=Dataset.from_list(problems.visits),
             processing_class=tokenizer,
             peft_config=lora(cell),
