@@ -9,6 +9,7 @@ from rlvr_sweep.config.schema import Benchmark, Cell, Source
 from rlvr_sweep.data.provenance import command as label_command
 from rlvr_sweep.data.provenance import default_path
 from rlvr_sweep.rewards import needs_labels
+from rlvr_sweep.shapes.table import name_in
 
 UNBOUNDED = 1e6  # an epsilon that never acts; infinity would be invalid JSON
 WITHOUT_BOUND = ("off_epsilon", "off_policy_gradient", "off_logprob")  # the clip arms that lift it
@@ -59,6 +60,8 @@ def deviations(cell: Cell) -> list[str]:
         )
     if any(source.kind == "kor" for source in (cell.data, *cell.eval.benchmarks.values())):
         found.append("KOR-Bench is asked with our prompts and graded by our verifiers, not the released ones.")
+    if shape := name_in(cell.model.path):
+        found.append(f"The model's weights are random: {shape} is an architecture, and its accuracies mean nothing.")
     hub = {"model": (cell.model.hub, cell.model.revision), "data": (cell.data.hub, cell.data.revision)}
     hub |= {f"eval.benchmarks.{name}": (b.hub, b.revision) for name, b in cell.eval.benchmarks.items()}
     found += [

@@ -34,7 +34,8 @@ class Lora(Strict):
 
 
 class Model(Strict):
-    """A causal language model: a Hub id with its revision, a local Hugging Face folder, or a lab model ("lab:NAME")."""
+    """A causal language model: a Hub id with its revision, a local Hugging Face folder, a lab model ("lab:NAME"), or
+    random weights in a published model's architecture ("shape:NAME", shapes/table.py)."""
 
     name: Label
     family: Label

@@ -14,6 +14,8 @@ from transformers import AutoModelForCausalLM, AutoTokenizer, GenerationConfig
 from rlvr_sweep.config.content import model_path
 from rlvr_sweep.config.schema import Cell
 from rlvr_sweep.errors import UserError
+from rlvr_sweep.shapes.folder import ensure
+from rlvr_sweep.shapes.table import name_in
 
 
 def load_tokenizer(cell: Cell) -> Any:
@@ -50,6 +52,8 @@ def load(cell: Cell) -> tuple[Any, Any]:
 
 
 def _where(cell: Cell) -> tuple[str, str | None]:
+    if (shape := name_in(cell.model.path)) is not None:
+        ensure(shape)
     folder = model_path(cell)
     return (str(folder), None) if folder else (str(cell.model.hub), cell.model.revision)
 
