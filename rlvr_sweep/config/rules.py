@@ -271,6 +271,15 @@ def faults(cell: Cell) -> list[str]:
             f"compute.nodes: {compute.ranks} ranks cannot be spread over {compute.nodes} nodes evenly; "
             f"write compute.ranks={compute.nodes * -(-compute.ranks // compute.nodes)}"
         )
+    if compute.offload and not compute.zero:
+        found.append("compute.offload: DeepSpeed does it, with ZeRO; write compute.zero=2 or compute.offload=false")
+    if compute.zero and compute.device == "auto":
+        found.append("compute.zero: needs compute.device=cuda; write that, or compute=cpu for a trial on cores")
+    if compute.zero and compute.ranks == 1 and not compute.offload:
+        found.append(
+            f"compute.zero: {compute.zero} has nothing to shard on 1 rank; write compute.zero=0, compute.ranks=2 or "
+            "compute.offload=true"
+        )
     if compute.share < 1 and compute.ranks > 1:
         found.append("compute.share: only a cell of one rank shares a GPU; write compute.share=1")
     if cell.grading.hard_limit_s <= cell.grading.soft_limit_s:

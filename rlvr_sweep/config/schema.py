@@ -260,6 +260,9 @@ class Compute(Strict):
     generate_batch: int | None = outside(None, ge=1)  # completions a generate call and rank; None: the whole rollout
     backend: Literal["hf"] = outside("hf")  # what generates rollouts
     gradient_checkpointing: bool = outside(False)
+    zero: Literal[0, 1, 2, 3] = outside(0)  # DeepSpeed's ZeRO: what is sharded over the ranks (train/deepspeed.py)
+    offload: bool = outside(False)  # with ZeRO: the optimizer's state in the CPU's memory, with 3 also the weights
+    check_memory: bool = outside(True)  # refuse to start what cannot fit, by the estimate of sweep/memory.py
     checkpoint_every: int = outside(1, ge=0)  # rollouts; 0: only when asked to stop
     threads: int | None = outside(None, ge=1)  # CPU threads a rank; None: 1 on a CPU (see worker.py)
     keep_model: bool = outside(True)  # write model/ at the end
