@@ -40,7 +40,9 @@ def load(cell: Cell) -> tuple[Any, Any]:
     """(model, tokenizer). Raises UserError where they cannot be loaded, and for an unknown stop token."""
     where, revision = _where(cell)
     tokenizer = load_tokenizer(cell)
-    dtype = getattr(torch, cell.model.dtype) if cell.model.lora else torch.float32
+    # DeepSpeed makes the master copy itself, of its share of the weights.
+    is_mastered = cell.model.lora is None and not cell.compute.zero
+    dtype = torch.float32 if is_mastered else getattr(torch, cell.model.dtype)
     try:
         model = AutoModelForCausalLM.from_pretrained(
             where, revision=revision, dtype=dtype, attn_implementation=cell.model.attention
