@@ -149,7 +149,14 @@ def _generation(
     width = (
         sizes.kv_bytes_per_token(half) // 2 + sizes.kv_bytes_per_token(residual if not cell.model.lora else half) // 2
     )
-    return {"kv_cache": at_once * length * width, "generation_logits": 3 * at_once * sizes.vocabulary * 4}
+    tokens = at_once * length
+    for benchmark in cell.eval.benchmarks.values():
+        most = benchmark.max_completion_tokens or cell.algo.max_completion_tokens
+        asked = (
+            cell.eval.batch if benchmark.count is None else min(cell.eval.batch, benchmark.count * benchmark.samples)
+        )
+        tokens = max(tokens, asked * (cell.algo.max_prompt_tokens + most))
+    return {"kv_cache": tokens * width, "generation_logits": 3 * at_once * sizes.vocabulary * 4}
 
 
 def sizes_of(cell: Cell) -> Sizes:

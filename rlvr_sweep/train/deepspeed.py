@@ -31,9 +31,7 @@ def config(cell: Cell) -> dict[str, Any] | None:
     if compute.offload:
         zero["offload_optimizer"] = {"device": "cpu", "pin_memory": compute.device != "cpu"}
     if compute.zero == 3:
-        zero["stage3_param_persistence_threshold"] = (
-            "auto"  # smaller tensors stay whole; its default is for large models
-        )
+        zero["stage3_param_persistence_threshold"] = "auto"  # smaller ones stay whole; by the hidden size
         # Otherwise the final model and its checkpoints would hold a rank's shards.
         zero["stage3_gather_16bit_weights_on_model_save"] = True
         if compute.offload:

@@ -6,6 +6,7 @@ bfloat16 is the dtype of the computation (autocast); the weights an optimizer up
 learning rate of 5e-7 most updates would round away in bfloat16.
 """
 
+from pathlib import Path
 from typing import Any
 
 import torch
@@ -102,3 +103,13 @@ def lora(cell: Cell) -> Any:
     return LoraConfig(
         r=choice.rank, lora_alpha=choice.alpha, lora_dropout=0.0, target_modules=choice.targets, task_type="CAUSAL_LM"
     )
+
+
+def merged(cell: Cell, adapter: Path) -> Any:
+    """The cell's base model, read again, with a saved adapter merged in. Where ZeRO-3 shards the weights, no rank holds
+    a whole one to merge into."""
+    from peft import PeftModel
+    from transformers.integrations.deepspeed import unset_hf_deepspeed_config
+
+    unset_hf_deepspeed_config()  # or transformers would load shards, and wait for the other ranks to do so too
+    return PeftModel.from_pretrained(load(cell)[0], str(adapter)).merge_and_unload()

@@ -23,7 +23,7 @@ LORA_16 = 40_370_176  # 28 layers of 16 x (3584 + 3584) x 2 + 16 x (3584 + 512) 
 
 
 def cell(*lines: str, model: str = "shape/qwen2_5_7b") -> Cell:
-    own = [f"model={model}", "algo=spurious_rewards", "tracking=off"]
+    own = [f"model={model}", "algo=spurious_rewards", "tracking=off", "eval.batch=64"]
     return compose_or_refuse([*own, *lines], multirun=False)[0].cell
 
 
@@ -54,6 +54,15 @@ def test_the_terms_of_a_whole_7b_on_one_gpu() -> None:
     # 128 completions of 4096 tokens, 4 heads of 128 in 28 layers: keys in float32, values in bfloat16.
     assert terms["kv_cache"] == 128 * 4096 * 28 * 4 * 128 * (4 + 2)
     assert "step_gradients" not in terms and "buckets" not in terms and "reference" not in terms
+
+
+def test_the_cache_is_that_of_the_largest_generation() -> None:
+    a_token = 28 * 4 * 128 * (4 + 2)
+    few = ["compute=gpu", "compute.generate_batch=8"]
+    assert memory.estimate(cell(*few)).terms["kv_cache"] == 64 * 4096 * a_token  # an evaluation's batch
+    assert memory.estimate(cell(*few, "eval.batch=2")).terms["kv_cache"] == 8 * 4096 * a_token
+    everything = memory.estimate(cell("compute=gpu", "compute.generate_batch=null", "compute.ranks=4")).terms
+    assert everything["kv_cache"] == 256 * 4096 * a_token  # 64 x 16 completions over 4 ranks
 
 
 def test_checkpointing_trades_activations() -> None:
