@@ -241,12 +241,26 @@ def check(cell: Cell, total: int | None, *, gpus: int) -> None:
 def _remedy(cell: Cell, total: int, *, gpus: int) -> str:
     from rlvr_sweep.sweep.presets import fitting
 
+    if (batch := _batch_that_fits(cell, total)) is not None:
+        return f"write compute.generate_batch={batch} eval.batch={batch}"
     preset = fitting(cell, total, gpus=gpus)
     if preset is not None:
         return f"write compute={preset}"
     if cell.model.lora is None:
         return "no compute preset fits; write model.lora={rank: 16}"
     return "no compute preset fits; write fewer algo.max_completion_tokens"
+
+
+def _batch_that_fits(cell: Cell, total: int) -> int | None:
+    """Where only the KV cache is too large: the most completions at once that fit, a power of two of at least 16."""
+    for batch in (256, 128, 64, 32, 16):
+        smaller = {
+            "compute": cell.compute.model_copy(update={"generate_batch": batch}),
+            "eval": cell.eval.model_copy(update={"batch": batch}),
+        }
+        if estimate(cell.model_copy(update=smaller), total).peak <= total * cell.compute.share:
+            return batch
+    return None
 
 
 def on_gpus(cells: Sequence[Cell], gpus: tuple[str, ...]) -> list[Cell]:

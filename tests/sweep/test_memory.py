@@ -124,6 +124,14 @@ def test_what_cannot_fit_is_refused_with_a_preset_that_fits() -> None:
     memory.check(cell("compute=gpu"), None, gpus=8)
 
 
+def test_a_cache_that_is_too_large_asks_for_a_smaller_batch_only() -> None:
+    wide = cell("compute=zero2_x4", "compute.generate_batch=null", "compute.micro_batch=1", "eval.batch=1024")
+    with pytest.raises(UserError, match=r"in its generate phase.*write compute.generate_batch=128 eval.batch=128,"):
+        memory.check(wide, 80 << 30, gpus=4)
+    fitting_batch = ["compute.generate_batch=128", "eval.batch=128", "compute.micro_batch=1"]
+    memory.check(cell("compute=zero2_x4", *fitting_batch), 80 << 30, gpus=4)
+
+
 def test_a_share_of_a_gpu_is_all_there_is() -> None:
     small = cell("compute=gpu", model="shape/qwen2_5_1_5b")
     memory.check(small, H200, gpus=1)
