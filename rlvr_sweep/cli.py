@@ -19,6 +19,7 @@ VERBS = {
     "logs": ("rlvr_sweep.sweep.logs", "the log of a cell, or why a sweep's cells failed"),
     "retry": ("rlvr_sweep.sweep.retry", "run failed cells again"),
     "cancel": ("rlvr_sweep.sweep.cancel", "stop cells, queued or running; their command goes on from there"),
+    "gc": ("rlvr_sweep.sweep.gc", "what of the disk can be had back; removes it with --yes"),
     "align": ("rlvr_sweep.evals.align", "pass@k of base models over tasks, before any RL"),
     "baseline": ("rlvr_sweep.evals.baseline", "a base model under other prompts and decodings, before any RL"),
     "probe": ("rlvr_sweep.evals.probe", "has a model seen a benchmark? completes its questions from a part of them"),

@@ -18,14 +18,16 @@ import sys
 import tempfile
 import tomllib
 from collections.abc import Callable, Iterable
-from dataclasses import asdict, dataclass
+from dataclasses import asdict
 from importlib import metadata
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 from urllib.parse import urlparse
 
 from rlvr_sweep import __version__
 from rlvr_sweep.config.tree import PACKAGE, conf_dir
+from rlvr_sweep.machine import Check
+from rlvr_sweep.machine import rows as machine_rows
 
 CHECKOUT = PACKAGE.parent  # of a clone; site-packages when installed from a wheel
 PROBE_S = 120  # a cold `import torch` over a cluster's file system takes its time
@@ -40,16 +42,6 @@ print(json.dumps({"version": torch.__version__, "cuda": torch.version.cuda,
                   "gpus": [f"{g.name} {g.total_memory / 2**30:.0f} GiB" for g in gpus]}))
 """
 GRADER = "from rlvr_sweep.grading.symbolic import self_test; self_test()"
-
-
-@dataclass(frozen=True)
-class Check:
-    """One row. `remedy` is empty where nothing needs doing."""
-
-    name: str
-    state: Literal["ok", "warn", "fail"]
-    found: str
-    remedy: str = ""
 
 
 def is_checkout() -> bool:
@@ -323,6 +315,7 @@ def examine(runs: Path) -> list[Check]:
         lambda: packages(*pins()),
         files,
         torch_build,
+        *machine_rows(),
         grader,
         lambda: disk(runs),
         hub,

@@ -15,8 +15,8 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+from rlvr_sweep.config.content import model_folder
 from rlvr_sweep.errors import UserError
-from rlvr_sweep.lab.families import model_dir
 from rlvr_sweep.report.record import Record
 
 COLUMNS = ("displacement", "clip_fraction", "accuracy", "code_frequency", "accuracy_with_code")
@@ -63,15 +63,11 @@ def facts(path: Path, *, benchmark: str | None = None) -> dict[str, Any]:
         "learning_rate": algo["learning_rate"],
         "seed": record.seed,
         "updates": len(record.metrics),
-        "displacement": displacement(_folder(first), path / "model"),
+        "displacement": displacement(model_folder(first), path / "model"),
         "clip_fraction": sum(clipped) / len(clipped) if clipped else None,
         **_shares(record.eval_rows(name, steps[-1])),
         "before": _shares(record.eval_rows(name, steps[0])),
     }
-
-
-def _folder(path: str) -> Path:
-    return model_dir(path.removeprefix("lab:")) if path.startswith("lab:") else Path(path).expanduser()
 
 
 def _shares(rows: Sequence[dict[str, Any]]) -> dict[str, float | None]:

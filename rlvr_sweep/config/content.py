@@ -21,6 +21,7 @@ from rlvr_sweep.data.templates import needs_chat
 from rlvr_sweep.errors import UserError
 from rlvr_sweep.lab.families import model_dir
 from rlvr_sweep.rewards import reward_content
+from rlvr_sweep.shapes import table as shapes
 
 
 @dataclass
@@ -35,13 +36,17 @@ class Facts:
 
 
 def model_path(cell: Cell) -> Path | None:
-    """The local folder of a cell's model, or None for a Hub model. "lab:NAME" is the shipped lab model."""
-    path = cell.model.path
-    if path is None:
-        return None
+    """The local folder of a cell's model, or None for a Hub model."""
+    return None if cell.model.path is None else model_folder(cell.model.path)
+
+
+def model_folder(path: str) -> Path:
+    """The folder that a model.path means: "lab:NAME" is the shipped lab model, "shape:NAME" random weights, which
+    shapes/folder.py writes there."""
     if path.startswith("lab:"):
         return model_dir(path.removeprefix("lab:"))
-    return Path(path).expanduser()
+    shape = shapes.name_in(path)
+    return shapes.folder(shape) if shape else Path(path).expanduser()
 
 
 class Reader:
@@ -113,6 +118,10 @@ def facts(cell: Cell, read: Reader | None = None) -> Facts:
 
 
 def _read_model(cell: Cell, found: Facts, read: Reader) -> None:
+    if (shape := shapes.name_in(cell.model.path)) is not None:  # its recipe stands for what may not be written yet
+        found.hashes["model"] = shapes.recipe_hash(shape)
+        found.context = shapes.find_shape(shape).max_position_embeddings
+        return
     folder, chat = model_path(cell), needs_chat(cell.model.template)
     if folder is None:
         return

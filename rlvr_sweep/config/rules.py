@@ -9,6 +9,7 @@ from rlvr_sweep.config.label_command import command as label_command
 from rlvr_sweep.config.schema import Benchmark, Cell, Source
 from rlvr_sweep.data.provenance import default_path
 from rlvr_sweep.rewards import needs_labels
+from rlvr_sweep.shapes.table import name_in
 
 UNBOUNDED = 1e6  # an epsilon that never acts; infinity would be invalid JSON
 WITHOUT_BOUND = ("off_epsilon", "off_policy_gradient", "off_logprob")  # the clip arms that lift it
@@ -60,6 +61,8 @@ def deviations(cell: Cell) -> list[str]:
         )
     if any(source.kind == "kor" for source in (cell.data, *cell.eval.benchmarks.values())):
         found.append("KOR-Bench is asked with our prompts and graded by our verifiers, not the released ones.")
+    if shape := name_in(cell.model.path):
+        found.append(f"The model's weights are random: {shape} is an architecture, and its accuracies mean nothing.")
     hub = {"model": (cell.model.hub, cell.model.revision), "data": (cell.data.hub, cell.data.revision)}
     hub |= {f"eval.benchmarks.{name}": (b.hub, b.revision) for name, b in cell.eval.benchmarks.items()}
     found += [
@@ -273,6 +276,15 @@ def faults(cell: Cell) -> list[str]:
         found.append(
             f"compute.nodes: {compute.ranks} ranks cannot be spread over {compute.nodes} nodes evenly; "
             f"write compute.ranks={compute.nodes * -(-compute.ranks // compute.nodes)}"
+        )
+    if compute.offload and not compute.zero:
+        found.append("compute.offload: DeepSpeed does it, with ZeRO; write compute.zero=2 or compute.offload=false")
+    if compute.zero and compute.device == "auto":
+        found.append("compute.zero: needs compute.device=cuda; write that, or compute=cpu for a trial on cores")
+    if compute.zero and compute.ranks == 1 and not compute.offload:
+        found.append(
+            f"compute.zero: {compute.zero} has nothing to shard on 1 rank; write compute.zero=0, compute.ranks=2 or "
+            "compute.offload=true"
         )
     if compute.share < 1 and compute.ranks > 1:
         found.append("compute.share: only a cell of one rank shares a GPU; write compute.share=1")

@@ -34,7 +34,8 @@ class Lora(Strict):
 
 
 class Model(Strict):
-    """A causal language model: a Hub id with its revision, a local Hugging Face folder, or a lab model ("lab:NAME")."""
+    """A causal language model: a Hub id with its revision, a local Hugging Face folder, a lab model ("lab:NAME"), or
+    random weights in a published model's architecture ("shape:NAME", shapes/table.py)."""
 
     name: Label
     family: Label
@@ -265,6 +266,9 @@ class Compute(Strict):
     vllm_memory: float = outside(0.4, gt=0, lt=1)  # the share of a GPU's memory that vLLM may take
     vllm_sleep: bool = outside(True)  # vLLM gives its memory back during updates, at some seconds a rollout
     gradient_checkpointing: bool = outside(False)
+    zero: Literal[0, 1, 2, 3] = outside(0)  # DeepSpeed's ZeRO: what is sharded over the ranks (train/deepspeed.py)
+    offload: bool = outside(False)  # with ZeRO: the optimizer's state in the CPU's memory, with 3 also the weights
+    check_memory: bool = outside(True)  # refuse to start what cannot fit, by the estimate of sweep/memory.py
     checkpoint_every: int = outside(1, ge=0)  # rollouts; 0: only when asked to stop
     threads: int | None = outside(None, ge=1)  # CPU threads a rank; None: 1 on a CPU (see worker.py)
     keep_model: bool = outside(True)  # write model/ at the end

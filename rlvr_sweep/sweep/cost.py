@@ -122,7 +122,7 @@ class Cost:
         hours = [f"{_shown(h)} {unit}-hours" for unit in ("GPU", "core") if (h := self.hours(unit)) is not None]
         lines = [
             f"time: about {' and '.join(hours)} for {some}",
-            f"disk: about {_bytes(self.disk_bytes or 0.0)} for {some}, without checkpoints",
+            f"disk: about {as_bytes(self.disk_bytes or 0.0)} for {some}, without checkpoints",
             f"basis: {self.basis}",
         ]
         return [*lines, f"unknown for the others: {self.unknown}"] if self.unknown else lines
@@ -249,7 +249,7 @@ def _shown(value: float) -> str:
     return f"{value:.2g}" if value < 100 else f"{value:,.0f}"
 
 
-def _bytes(count: float) -> str:
+def as_bytes(count: float) -> str:
     """As in 3.2 GB."""
     for size, unit in ((1e12, "TB"), (1e9, "GB"), (1e6, "MB")):
         if count >= size:

@@ -44,6 +44,8 @@ class Plan:
     runs: Path
     name: str | None  # of the sweep; None for a single cell
     command: tuple[str, ...]  # what starts it
+    memory: list[str]  # what the cells to start take of a GPU
+    memory_terms: list[dict[str, Any]]
 
     @property
     def counts(self) -> dict[str, int]:
@@ -103,16 +105,21 @@ def show(
 
 def plan(cells: "Sequence[Composed]", *, command: Sequence[str], multirun: bool) -> Plan:
     """Look at runs/ once and work out what is missing. UserError where a directory cannot be read."""
+    from rlvr_sweep.sweep import memory
     from rlvr_sweep.sweep.cost import cost
     from rlvr_sweep.sweep.launch import only_runs
+    from rlvr_sweep.sweep.slots import gpus_here
 
     runs = only_runs(cells)
     there = index(runs)
+    gpus = gpus_here()
+    total = memory.smallest(gpus)
     states = [read(there[c.cell_id]) if c.cell_id in there else _new(c.cell_id) for c in cells]
     states = with_queue(states)
     settings = cells[0].cell.sweep
     chosen = taken(states, retry=settings.retry, max_failures=settings.max_failures, multirun=multirun)
     by_id = {cell.cell_id: cell for cell in cells}
+    on_gpus = memory.on_gpus([by_id[state.cell_id].cell for state in chosen], gpus)
     return Plan(
         cells=cells,
         states=states,
@@ -122,6 +129,8 @@ def plan(cells: "Sequence[Composed]", *, command: Sequence[str], multirun: bool)
         runs=runs,
         name=name_of(by_id, settings.name) if multirun else None,
         command=(*PROGRAM, *(word for word in command if word != LAUNCHER)),
+        memory=memory.lines(on_gpus, total),
+        memory_terms=memory.as_json(on_gpus, total),
     )
 
 
@@ -134,6 +143,7 @@ def document(found: Plan) -> dict[str, Any]:
         "to_run": len(found.chosen),
         "deviations": found.deviations,
         "cost": found.cost.as_json(),
+        "memory": found.memory_terms,
         "faults": found.faults,
         "command": shlex.join(found.command),
         "cells": [
@@ -202,7 +212,7 @@ def _draw(found: Plan, console: "Console") -> None:
         say(f"deviates ({'all' if number == count else f'{number:,} of {count:,}'} cells): {text}", style="yellow")
     for line in [*found.faults, *_left_out(found)]:
         say(line, style="yellow")
-    for line in found.cost.lines():
+    for line in [*found.cost.lines(), *found.memory]:
         say(line)
     if found.chosen:
         start = f"start {len(found.chosen):,} cell{'s' * (len(found.chosen) != 1)}"

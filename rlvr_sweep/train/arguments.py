@@ -10,6 +10,7 @@ from trl.trainer.grpo_config import GRPOConfig
 
 from rlvr_sweep.config.rules import arm, epsilons
 from rlvr_sweep.config.schema import Cell
+from rlvr_sweep.train.deepspeed import config as deepspeed_config
 from rlvr_sweep.train.losses import AGGREGATION
 
 
@@ -24,6 +25,7 @@ def arguments(cell: Cell, output: Path, *, use_cpu: bool, window: int | None = N
         seed=cell.seed,
         use_cpu=use_cpu,
         bf16=cell.model.dtype == "bfloat16",
+        deepspeed=deepspeed_config(cell),
         # batches
         per_device_train_batch_size=batch.micro_batch,
         gradient_accumulation_steps=batch.gradient_accumulation_steps,
