@@ -180,7 +180,8 @@ def train(directory: CellDir, *, say: Callable[..., None], is_main: bool, began:
         trainer.remove_callback(PrinterCallback)  # every number is in metrics.jsonl
         stopping.accelerator = trainer.accelerator
         evaluation.trainer, evaluation.phases = trainer, phases
-        checkpoint = checkpoints.newest(directory.path / "checkpoints", ranks=trainer.accelerator.num_processes)
+        ranks, zero = trainer.accelerator.num_processes, cell.compute.zero
+        checkpoint = checkpoints.newest(directory.path / "checkpoints", ranks=ranks, zero=zero)
         trainer.accelerator.wait_for_everyone()
         if recorder is not None:
             checkpoints.discard_incomplete(directory.path / "checkpoints")
@@ -231,15 +232,20 @@ def _finish(directory: CellDir, trainer: Any, tokenizer: Any, *, is_main: bool) 
     """
     from peft import PeftModel
 
+    from rlvr_sweep.train.model import merged
+
     if not trainer.cell.compute.keep_model:
         return
     target, partial = directory.path / "model", directory.path / "model.partial"
     model = trainer.accelerator.unwrap_model(trainer.model)
     if isinstance(model, PeftModel):
         trainer.save_model(str(directory.path / "adapter"))
-        model = model.merge_and_unload()
+        if trainer.cell.compute.zero != 3:
+            model = model.merge_and_unload()
+        elif is_main:
+            model = merged(trainer.cell, directory.path / "adapter")
         if is_main:
-            model.save_pretrained(partial)
+            model.save_pretrained(str(partial))
     else:
         trainer.save_model(str(partial))
     trainer.accelerator.wait_for_everyone()

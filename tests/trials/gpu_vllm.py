@@ -49,10 +49,12 @@ def first_rollout(lines: list[str], out: Path, name: str) -> dict[tuple[str, int
 
 
 def agreement(a: dict[tuple[str, int], str], b: dict[tuple[str, int], str]) -> dict[str, Any]:
-    """How many completions are the same, and of the others the mean share of their text up to the first difference."""
-    same = sum(a[key] == b[key] for key in a)
-    shares = [_common(a[key], b[key]) / max(len(a[key]), 1) for key in a if a[key] != b[key]]
-    return {"completions": len(a), "same": same, "mean share before they part": sum(shares) / len(shares or [1])}
+    """Of the completions of the same row and slot (another seed visits other rows first): how many are the same, and of
+    the others the mean share of their text up to the first difference."""
+    both = a.keys() & b.keys()
+    same = sum(a[key] == b[key] for key in both)
+    shares = [_common(a[key], b[key]) / max(len(a[key]), 1) for key in both if a[key] != b[key]]
+    return {"completions": len(both), "same": same, "mean share before they part": sum(shares) / len(shares or [1])}
 
 
 def _common(a: str, b: str) -> int:
