@@ -20,6 +20,7 @@ from rlvr_sweep.errors import UserError
 from rlvr_sweep.evals.job import Job
 from rlvr_sweep.evals.store import Store
 from rlvr_sweep.lifeline import dies_with_parent
+from rlvr_sweep.parser import Parser
 
 if TYPE_CHECKING:
     from rlvr_sweep.config.compose import Composed
@@ -38,7 +39,7 @@ OF_A_PROMPT = ("template", "templates", "stop", "prefix", "name", "family", "not
 
 def parser(verb: str, description: str, epilog: str | None = None) -> argparse.ArgumentParser:
     """The options that all four verbs have."""
-    made = argparse.ArgumentParser(
+    made = Parser(
         prog=f"python -m rlvr_sweep {verb}",
         description=description,
         epilog=epilog,
