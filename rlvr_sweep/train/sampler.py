@@ -61,13 +61,8 @@ def _sample(wanted: Sequence[tuple[Store, int]]) -> int:
         print("rlvr_sweep: compute.backend=vllm is for runs; this samples with Hugging Face", file=sys.stderr)
     model, tokenizer = load(cell)
     model.to(device)
-    limits, code = cell.grading, 0
-    with Grader(
-        limits.workers,
-        soft_limit_s=limits.soft_limit_s,
-        hard_limit_s=limits.hard_limit_s,
-        memory_bytes=limits.memory_mb << 20,
-    ) as grader:
+    code = 0
+    with Grader.within(cell.grading) as grader:
         for store, samples in wanted:
             try:
                 with store.lock():
