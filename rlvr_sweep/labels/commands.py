@@ -158,7 +158,7 @@ def _finish(
         made = make(source(cell, store, samples=args.samples), choice, cell, grader)
     write(out, made, choice, composed, store, samples=args.samples, command=shlex.join(command))
     if args.json:
-        from rlvr_sweep.report.facts import as_json
+        from rlvr_sweep.shown import as_json
 
         sys.stdout.write(as_json({"labels": str(out), "counts": made.counts, "audit": made.audit}))
     else:
