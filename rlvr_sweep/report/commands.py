@@ -111,9 +111,9 @@ def _show_grid(paths: Sequence[Path], console: "Console") -> None:
 
 def _keep(record: "Record", found: dict[str, Any], console: "Console") -> Path | None:
     """Write picture and summary beside the record. The picture's path; None: nothing to draw, or no right to write."""
+    from rlvr_sweep.cell_dir import replaced
     from rlvr_sweep.errors import UserError
     from rlvr_sweep.report.figure import figure, is_fresh
-    from rlvr_sweep.report.record import replaced
     from rlvr_sweep.shown import as_json
 
     picture = record.path / PICTURE
