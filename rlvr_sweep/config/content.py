@@ -16,6 +16,7 @@ from rlvr_sweep.config.rules import arm, context_faults
 from rlvr_sweep.config.schema import Cell, Source
 from rlvr_sweep.data import provenance
 from rlvr_sweep.data.content import content_sha256
+from rlvr_sweep.data.labels import matched, read_labels
 from rlvr_sweep.data.sources import load
 from rlvr_sweep.data.templates import needs_chat
 from rlvr_sweep.errors import UserError
@@ -103,6 +104,14 @@ def _label_hash(labels: str, make: str) -> str:
     return content_sha256(path)
 
 
+def _read_strange_labels(path: Path, data: Source) -> None:
+    """UserError where a label file that `label` has not made is none, or none of these rows (those of the Hub are
+    looked at when they are read)."""
+    labels = read_labels(path)
+    if not data.from_hub:
+        matched(load(data, key="data").rows, labels, key=f"data.labels: {path}")
+
+
 def facts(cell: Cell, read: Reader | None = None) -> Facts:
     """Look at every file a cell names; faults are gathered, not raised. With `read`, what it has seen is not read
     again."""
@@ -162,6 +171,8 @@ def _read_labels(cell: Cell, found: Facts, read: Reader) -> None:
         make = label_command.command(cell, out=labels)
         found.hashes["data.labels"] = read.once(("labels", labels, make), lambda: _label_hash(labels, make))
         path = Path(labels).expanduser()
+        if provenance.read(path) is None:
+            read.once(("rows", labels, cell.data.model_dump_json()), lambda: _read_strange_labels(path, cell.data))
         faults, deviations = provenance.check(path, cell, found.hashes, make=label_command.command(cell))
         few = provenance.too_few(path, cell, prompts=arm(cell).prompts)
         found.faults += faults or ([f"data.labels={labels}: {few}"] if few else [])

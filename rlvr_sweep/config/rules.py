@@ -8,6 +8,8 @@ from rlvr_sweep.config.departures import departures, fixed_knobs
 from rlvr_sweep.config.label_command import command as label_command
 from rlvr_sweep.config.schema import Benchmark, Cell, Source
 from rlvr_sweep.data.provenance import default_path
+from rlvr_sweep.data.templates import TEMPLATES
+from rlvr_sweep.nearest import nearest
 from rlvr_sweep.rewards import needs_labels
 from rlvr_sweep.shapes.table import name_in
 
@@ -15,6 +17,15 @@ UNBOUNDED = 1e6  # an epsilon that never acts; infinity would be invalid JSON
 WITHOUT_BOUND = ("off_epsilon", "off_policy_gradient", "off_logprob")  # the clip arms that lift it
 ELSEWHERE = {"hub": "the Hub", "lab": "the lab", "puzzle": "a generator"}  # kinds of data that read no file
 RAW = ("nsr", "psr", "w_reinforce")  # the advantages without a baseline
+READ_BY = {  # a key of a source that only some kinds of data look at, and what says nothing there
+    "hub": (("hub", "kor"), None),
+    "revision": (("hub", "kor"), None),
+    "config": (("hub", "kor"), None),
+    "task": (("lab", "puzzle", "kor"), None),
+    "difficulty": (("puzzle",), None),
+    "wording": (("puzzle",), "full"),
+    "shots": (("kor",), 0),
+}
 
 
 def arm(cell: Cell) -> batch.Batch:
@@ -195,7 +206,11 @@ def _source_faults(key: str, source: Source) -> list[str]:
         instead = f"data=jsonl data.path={source.path}" if key == "data" else f"{key}.kind=file"
         whence = f"as rows come from {ELSEWHERE[source.kind]}"
         return [f"{key}.path: would be ignored, {whence}; write {instead}, or leave it out"]
-    return []
+    return [  # and one run would have two ids
+        f"{key}.{field}: would be ignored, as {key}.kind={source.kind} does not look at it; leave it out"
+        for field, (kinds, nothing) in READ_BY.items()
+        if source.kind not in kinds and getattr(source, field) != nothing
+    ]
 
 
 def _benchmark_faults(name: str, bench: Benchmark) -> list[str]:
@@ -245,7 +260,9 @@ def faults(cell: Cell) -> list[str]:
     model, algo = cell.model, cell.algo
     if (model.hub is None) == (model.path is None):
         found.append("model: needs either a Hub id or a folder; write model=path model.path=DIR")
-    if model.template not in model.templates:
+    if strange := [name for name in (model.template, *model.templates) if name not in TEMPLATES]:
+        found.append(f"model.templates: {strange[0]!r} is no prompt template; {nearest(strange[0], TEMPLATES)}")
+    elif model.template not in model.templates:
         found.append(
             f"model.template: {model.template!r} is not for {model.name}; write one of {', '.join(model.templates)}"
         )
@@ -264,6 +281,8 @@ def faults(cell: Cell) -> list[str]:
         )
     elif cell.data.label_filter == "incorrect" and cell.data.labels is None:
         found.append("data.label_filter: needs a label file; write data.labels=FILE.jsonl")
+    if cell.data.empty_labels == "keep" and cell.data.labels is None:
+        found.append("data.empty_labels: needs a label file; write data.labels=FILE.jsonl, or data.empty_labels=drop")
     if cell.eval.path is not None and all(b.path != cell.eval.path for b in cell.eval.benchmarks.values()):
         found.append(
             f"eval.path: serves a choice with one benchmark, eval={cell.eval.name} has {len(cell.eval.benchmarks)}; "

@@ -145,7 +145,7 @@ def _match(rows: Sequence[Row], labels: list[Label], *, where: str) -> tuple[dic
 
 
 def matched(rows: Sequence[Row], labels: list[Label], *, key: str = "label audit") -> list[tuple[Label, Row]]:
-    """Each label with its row, where it has one. UserError for labels of another dataset."""
+    """Each label with its row, where it has one. UserError, which begins with `key`, for labels of another dataset."""
     by_row, matched_by = _match(rows, labels, where=key)
     if matched_by == "prompt":
         by_prompt = {_squeezed(row.prompt): row for row in rows}

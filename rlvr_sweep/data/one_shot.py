@@ -17,6 +17,7 @@ from difflib import get_close_matches
 from pathlib import Path
 
 from rlvr_sweep.errors import UserError
+from rlvr_sweep.parser import Parser
 
 COPY = re.compile(r"#\d+$")  # what data/order.py appends to an id when a row is visited again
 REPLACED = ("data.ids", "data.repeat", "data.labels", "data.label_filter")  # by the lines that are to be pasted
@@ -144,9 +145,7 @@ def _table(rows: Sequence[Ranked]) -> None:
 
 
 def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(
-        prog="python -m rlvr_sweep one-shot", description="Examples by variance of their accuracy."
-    )
+    parser = Parser(prog="python -m rlvr_sweep one-shot", description="Examples by variance of their accuracy.")
     parser.add_argument("history", nargs="?", type=Path, metavar="ACC.json", help="id -> accuracies over training")
     parser.add_argument("--run", metavar="CELL", help="one of our own runs instead: a path, an id, a part of a name")
     parser.add_argument("--ranks", default="", metavar="1,13", help="the ones to train on, by rank")

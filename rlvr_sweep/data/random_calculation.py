@@ -125,8 +125,10 @@ def write(path: Path, *, steps: Sequence[int], count: int, seed: int) -> int:
     written."""
     from rlvr_sweep.cell_dir import write_atomically
 
+    if path.is_dir():
+        raise UserError(f"{path}: is a folder; write --out {path / 'random_calculation.jsonl'}")
     text = "".join(json.dumps(row) + "\n" for row in rows(steps=steps, count=count, seed=seed))
-    if path.exists() and path.read_text() != text:
+    if path.exists() and path.read_bytes() != text.encode():
         raise UserError(f"{path}: is there and holds something else; write another --out")
     try:
         path.parent.mkdir(parents=True, exist_ok=True)

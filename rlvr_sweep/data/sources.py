@@ -105,11 +105,13 @@ def _puzzle(source: "Source", key: str) -> Found:
         if value is None:
             raise UserError(f"{key}.{option}: missing, and there is no end of puzzles; write {key}.{option}={example}")
     facts = {"task": source.task, "difficulty": source.difficulty, "wording": source.wording, "split": source.split}
+    if source.split not in ("train", "test"):
+        raise UserError(f"{key}.split={source.split}: puzzles have train and test; write {key}.split=train")
     try:
         raw = puzzles.rows(
             source.task,
             difficulty=source.difficulty or 0,
-            split=source.split or "",
+            split=source.split,
             count=source.count or 0,
             wording=source.wording,
         )

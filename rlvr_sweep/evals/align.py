@@ -79,7 +79,7 @@ def main(argv: list[str]) -> int:
     measured = {key: measure(arms[key], stores) for key in in_order}
     found = {key: facts for key, facts in measured.items() if facts is not None}
     if args.json:
-        from rlvr_sweep.report.facts import as_json
+        from rlvr_sweep.shown import as_json
 
         sys.stdout.write(as_json([{"task": task, "model": model, **facts} for (task, model), facts in found.items()]))
         return code
@@ -112,7 +112,7 @@ def table(found: Mapping[tuple[str, str], Mapping[str, Any]]) -> "Table":
     """Models x tasks: pass@1, pass@n and one between, in percent with intervals; all k are in the picture and JSON."""
     from rich.table import Table
 
-    from rlvr_sweep.report.table import interval
+    from rlvr_sweep.shown import interval
 
     fewest = min(facts["samples"] for facts in found.values())
     shown = sorted({1, ks(fewest)[len(ks(fewest)) // 2], ks(fewest)[-1]})
@@ -131,7 +131,7 @@ def _print(found: Mapping[tuple[str, str], Mapping[str, Any]], picture: Path) ->
     from rich.console import Console
 
     from rlvr_sweep.evals.align_figure import figure
-    from rlvr_sweep.report.table import shown
+    from rlvr_sweep.shown import shown
 
     console = Console(highlight=False, markup=False, soft_wrap=True)
     if not found:

@@ -21,7 +21,7 @@ def figure(found: Mapping[tuple[str, str], Mapping[str, Any]], path: Path) -> Pa
     from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.figure import Figure
 
-    from rlvr_sweep.report.record import replaced
+    from rlvr_sweep.cell_dir import replaced
 
     tasks = list(dict.fromkeys(task for task, _ in found))
     models = list(dict.fromkeys(model for _, model in found))

@@ -116,7 +116,7 @@ def main(argv: list[str]) -> int:
     stores, code = sample([job for jobs in arms.values() for job in jobs])
     found = {key: _measure(jobs, stores) for key, jobs in arms.items()}
     if args.json:
-        from rlvr_sweep.report.facts import as_json
+        from rlvr_sweep.shown import as_json
 
         sys.stdout.write(
             as_json(
@@ -170,7 +170,7 @@ def table(found: Mapping[tuple[str, Decoding], Mapping[str, Any] | None]) -> "Ta
     """One benchmark and model: a row a prompt and decoding, in percent; "-" where nothing could be sampled."""
     from rich.table import Table
 
-    from rlvr_sweep.report.table import interval, percent
+    from rlvr_sweep.shown import interval, percent
 
     made = Table(box=None, pad_edge=False)
     for name in ("prompt", "decoding"):

@@ -20,19 +20,26 @@ from rlvr_sweep.errors import UserError
 from rlvr_sweep.evals.job import Job
 from rlvr_sweep.evals.store import Store
 from rlvr_sweep.lifeline import dies_with_parent
+from rlvr_sweep.parser import Parser
 
 if TYPE_CHECKING:
     from rlvr_sweep.config.compose import Composed
     from rlvr_sweep.config.schema import Cell
 
 # Nothing is trained: a training command can be given as it is, and its labels need not be there yet.
-NEUTRAL = ("reward=ground_truth", "data.labels=null", "data.label_filter=all", "data.repeat=true")
+NEUTRAL = (
+    "reward=ground_truth",
+    "data.labels=null",
+    "data.label_filter=all",
+    "data.empty_labels=drop",
+    "data.repeat=true",
+)
 OF_A_PROMPT = ("template", "templates", "stop", "prefix", "name", "family", "note")  # of a model, not of its weights
 
 
 def parser(verb: str, description: str, epilog: str | None = None) -> argparse.ArgumentParser:
     """The options that all four verbs have."""
-    made = argparse.ArgumentParser(
+    made = Parser(
         prog=f"python -m rlvr_sweep {verb}",
         description=description,
         epilog=epilog,
@@ -95,8 +102,16 @@ def compose(lines: Sequence[str], *fixed: str, config_dir: Path | None = None) -
 
 
 def with_model(cell: "Cell", **changes: Any) -> "Cell":
-    """The cell with other settings of its model."""
-    return cell.model_copy(update={"model": cell.model.model_copy(update=changes)})
+    """The cell with other settings of its model. UserError where one of them is none."""
+    from pydantic import ValidationError
+
+    try:
+        model = type(cell.model).model_validate(cell.model.model_dump() | changes)
+    except ValidationError as error:
+        [first, *_] = error.errors()
+        what = str(first["msg"]).removeprefix("Value error, ")
+        raise UserError(f"model.{'.'.join(map(str, first['loc']))}: {what}") from None
+    return cell.model_copy(update={"model": model})
 
 
 def benchmark_job(

@@ -8,11 +8,14 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from rlvr_sweep.evals.jobs import number
+from rlvr_sweep.parser import Parser
+
+MOST = 30  # operations; longer ones are drawn again for minutes, until no number in them is too large
 
 
 def main(argv: Sequence[str]) -> int:
     """The verb `probe make-benchmark`."""
-    made = argparse.ArgumentParser(
+    made = Parser(
         prog="python -m rlvr_sweep probe make-benchmark",
         description="Calculations with exact answers, drawn from a seed of your own, in the manner of "
         "RandomCalculation (arXiv 2507.10532). The file is used as data=jsonl data.path=FILE, or eval=math500 "
@@ -34,6 +37,6 @@ def main(argv: Sequence[str]) -> int:
 def span(text: str) -> range:
     """ "5", or "1-20". For argparse."""
     first, _, last = text.partition("-")
-    if not first.isdecimal() or not (last or first).isdecimal() or not 1 <= int(first) <= int(last or first):
-        raise argparse.ArgumentTypeError(f"{text!r}: write a number of steps, or two as in 1-20")
+    if not first.isdecimal() or not (last or first).isdecimal() or not 1 <= int(first) <= int(last or first) <= MOST:
+        raise argparse.ArgumentTypeError(f"{text!r}: write a number of steps up to {MOST}, or two as in 1-20")
     return range(int(first), int(last or first) + 1)

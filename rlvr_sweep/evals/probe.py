@@ -81,7 +81,7 @@ def main(argv: list[str]) -> int:
     stores, code = sample(list(arms.values()))
     found = {key: facts for key, job in arms.items() if (facts := measure(stores[job.id])) is not None}
     if args.json:
-        from rlvr_sweep.report.facts import as_json
+        from rlvr_sweep.shown import as_json
 
         keys = ("benchmark", "model", "percent")
         sys.stdout.write(as_json([dict(zip(keys, key, strict=True)) | facts for key, facts in found.items()]))
@@ -145,7 +145,7 @@ def table(found: Mapping[int, Mapping[str, Any]]) -> "Table":
     """One benchmark and model: a row a percentage that was given, in percent."""
     from rich.table import Table
 
-    from rlvr_sweep.report.table import interval, percent
+    from rlvr_sweep.shown import interval, percent
 
     made = Table(box=None, pad_edge=False)
     for name in ("given", *MEASURES.values()):

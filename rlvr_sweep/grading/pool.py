@@ -23,7 +23,7 @@ from collections.abc import Iterable, Sequence
 from importlib.metadata import version
 from pathlib import Path
 from types import TracebackType
-from typing import Self, cast
+from typing import TYPE_CHECKING, Self, cast
 
 import rlvr_sweep
 from rlvr_sweep.errors import UserError
@@ -32,6 +32,9 @@ from rlvr_sweep.grading.extraction import How
 from rlvr_sweep.grading.notation import normalise
 from rlvr_sweep.grading.verdict import Reason, Verdict
 from rlvr_sweep.grading.verify import LONGEST, Outcome, fast_judge
+
+if TYPE_CHECKING:
+    from rlvr_sweep.config.schema import Grading
 
 LOG = logging.getLogger(__name__)
 START_LIMIT_S = 120.0  # importing math-verify takes 0.5 s, but from a cold network disk it can take a minute
@@ -145,6 +148,16 @@ class Grader:
         self._pool: list[_Worker] = []
         self._lock = threading.RLock()
         self._owner = os.getpid()
+
+    @classmethod
+    def within(cls, limits: "Grading") -> Self:
+        """A grader with the limits of a cell (`cell.grading`)."""
+        return cls(
+            limits.workers,
+            soft_limit_s=limits.soft_limit_s,
+            hard_limit_s=limits.hard_limit_s,
+            memory_bytes=limits.memory_mb << 20,
+        )
 
     def __enter__(self) -> Self:
         return self

@@ -53,7 +53,7 @@ def main(argv: Sequence[str]) -> int:
     if args.incorrect:
         found[LISTED] = _by_list(labels, args.incorrect)
     if args.json:
-        from rlvr_sweep.report.facts import as_json
+        from rlvr_sweep.shown import as_json
 
         sys.stdout.write(
             as_json({"labels": len(labels), "empty": sum(not one.label for one in labels), "audits": found})

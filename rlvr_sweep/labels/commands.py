@@ -153,17 +153,12 @@ def _finish(
     from rlvr_sweep.labels.making import make, source
     from rlvr_sweep.labels.writing import write
 
-    cell, limits = composed.cell, composed.cell.grading
-    with Grader(
-        limits.workers,
-        soft_limit_s=limits.soft_limit_s,
-        hard_limit_s=limits.hard_limit_s,
-        memory_bytes=limits.memory_mb << 20,
-    ) as grader:
+    cell = composed.cell
+    with Grader.within(cell.grading) as grader:
         made = make(source(cell, store, samples=args.samples), choice, cell, grader)
     write(out, made, choice, composed, store, samples=args.samples, command=shlex.join(command))
     if args.json:
-        from rlvr_sweep.report.facts import as_json
+        from rlvr_sweep.shown import as_json
 
         sys.stdout.write(as_json({"labels": str(out), "counts": made.counts, "audit": made.audit}))
     else:

@@ -6,8 +6,6 @@
 Shares are between 0 and 1, times in seconds; None (null) is what is not known.
 """
 
-import dataclasses
-import json
 import math
 from collections.abc import Sequence
 from typing import Any
@@ -52,17 +50,6 @@ def facts(record: Record) -> dict[str, Any]:
         "data": data(record),
         "overlap": overlap(record),
     }
-
-
-def as_json(found: Any) -> str:
-    """Facts as JSON; an estimate is a mapping of its fields."""
-
-    def plain(value: Any) -> Any:
-        if dataclasses.is_dataclass(value) and not isinstance(value, type):
-            return dataclasses.asdict(value)
-        raise TypeError(f"{type(value).__name__} is not a fact")
-
-    return json.dumps(found, default=plain, indent=1, allow_nan=False) + "\n"
 
 
 def benchmark(record: Record, name: str) -> dict[str, Any]:

@@ -11,8 +11,9 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+from rlvr_sweep.cell_dir import replaced
 from rlvr_sweep.report.arms import told_update
-from rlvr_sweep.report.record import Record, replaced
+from rlvr_sweep.report.record import Record
 
 TRAINING, REWARD = "#0072B2", "#E69F00"
 BENCHMARKS = ("#009E73", "#CC79A7", "#D55E00", "#56B4E9", "#000000", "#999999")

@@ -28,9 +28,10 @@ FAILED, USER_ERROR, INTERRUPTED = 1, 2, 130
 
 
 def main(words: Sequence[str]) -> int:
-    wanted = [(Store(Path(path)), int(samples)) for samples, _, path in (word.partition(":") for word in words)]
     try:
-        return _sample(wanted)
+        return _sample(
+            [(Store(Path(path)), int(samples)) for samples, _, path in (word.partition(":") for word in words)]
+        )
     except UserError as error:
         print(f"rlvr_sweep: {error}", file=sys.stderr)
         return USER_ERROR
@@ -56,15 +57,12 @@ def _sample(wanted: Sequence[tuple[Store, int]]) -> int:
     if use_cpu:
         torch.set_num_threads(cell.compute.threads or 1)
     device = torch.device("cpu" if use_cpu else "cuda")
+    if cell.compute.backend == "vllm":
+        print("rlvr_sweep: compute.backend=vllm is for runs; this samples with Hugging Face", file=sys.stderr)
     model, tokenizer = load(cell)
     model.to(device)
-    limits, code = cell.grading, 0
-    with Grader(
-        limits.workers,
-        soft_limit_s=limits.soft_limit_s,
-        hard_limit_s=limits.hard_limit_s,
-        memory_bytes=limits.memory_mb << 20,
-    ) as grader:
+    code = 0
+    with Grader.within(cell.grading) as grader:
         for store, samples in wanted:
             try:
                 with store.lock():
@@ -87,6 +85,8 @@ def _one(store: Store, samples: int, *, model: Any, tokenizer: Any, device: Any,
     task, prompts, skipped = make_task(job, tokenizer=tokenizer, context=context, grader=grader)
     if not store.is_begun:
         store.write_prompts(prompts, skipped=skipped)
+    elif store.prompts() != prompts:  # a Hub revision that is not pinned has moved on; samples go by a prompt's place
+        raise UserError("its prompts have changed since it was begun; delete the folder, or pin the data's revision")
     missing = store.missing(samples=samples)
     assert missing is not None
     if not missing:  # another process was quicker

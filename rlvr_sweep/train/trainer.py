@@ -21,7 +21,7 @@ from rlvr_sweep.train import checkpoints
 from rlvr_sweep.train.advantages import advantages, certainty
 from rlvr_sweep.train.generation import Backend, HuggingFace
 from rlvr_sweep.train.losses import entropy_term, with_arm
-from rlvr_sweep.train.metrics import rollout_metrics, rollout_rows
+from rlvr_sweep.train.metrics import mean, rollout_metrics, rollout_rows
 from rlvr_sweep.train.progress import Clock
 from rlvr_sweep.train.recorder import Recorder
 from rlvr_sweep.train.rollouts import Group, Member, Rollouts
@@ -55,7 +55,7 @@ class RLVRTrainer(GRPOTrainer):
         self._members: list[Member] = []  # this rank's completions of the rollout being made
         self._entropies: Any = None  # (B, T) of the loss pass under way
         self._rollout: dict[str, Any] = {}  # metrics of the current rollout, repeated in each of its steps' rows
-        self._clips: list[dict[str, float]] = []  # clip fractions of the current rollout's steps so far
+        self._clips: list[dict[str, float | None]] = []  # clip fractions of the current rollout's steps so far
         self._seconds: dict[str, float] = {}
         self._is_told = False  # that no completion of a rollout holds an answer
         self.stats = StepStats(dual=cell.clip.dual)
@@ -168,10 +168,10 @@ class RLVRTrainer(GRPOTrainer):
         step = self.state.global_step
         numbers = {"step": step, "rollout": (step - 1) // self.batch.updates + 1}
         update = {ours: logs.get(theirs) for theirs, ours in LOGGED.items()} | reduced
-        self._clips.append({key: update[key] or 0.0 for key in ("clip_ratio/low", "clip_ratio/high")})
+        self._clips.append({key: update[key] for key in ("clip_ratio/low", "clip_ratio/high")})
         if step % self.batch.updates == 0:
             for key in ("clip_ratio/low", "clip_ratio/high"):
-                update[f"{key}/rollout_mean"] = sum(c[key] for c in self._clips) / len(self._clips)
+                update[f"{key}/rollout_mean"] = mean(clips[key] for clips in self._clips)
                 update[f"{key}/last"] = self._clips[-1][key]
         self.recorder.step(numbers | self._rollout | update, numbers | self._timings(seconds))
         self.mirror.log(step, self._rollout | update | {"seconds/step": seconds})

@@ -143,13 +143,7 @@ def train(directory: CellDir, *, say: Callable[..., None], is_main: bool, began:
     stopping, clock, phases = Stopping(), Clock(), Phases(began, say)
     phases.enter("load")
     model, tokenizer = load(cell)
-    limits = cell.grading
-    with Grader(
-        limits.workers,
-        soft_limit_s=limits.soft_limit_s,
-        hard_limit_s=limits.hard_limit_s,
-        memory_bytes=limits.memory_mb << 20,
-    ) as grader:
+    with Grader.within(cell.grading) as grader:
         phases.enter("problems")
         context = cell.model.context or model.config.max_position_embeddings
         problems = prepare(cell, tokenizer=tokenizer, context=context, grader=grader, batch=batch)

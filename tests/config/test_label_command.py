@@ -49,7 +49,8 @@ def test_another_place_is_said() -> None:
 
 
 def test_empty_labels_that_are_trained_on_are_kept() -> None:
-    assert command(cell("data.empty_labels=keep")).endswith("--empty keep")
+    kept = cell().data.model_copy(update={"empty_labels": "keep"})
+    assert command(cell().model_copy(update={"data": kept})).endswith("--empty keep")
 
 
 def test_a_choice_of_ones_own_is_taken_as_it_is() -> None:

@@ -58,3 +58,8 @@ def test_decodings_as_written() -> None:
     for wrong in ("0.6", "0@4", "x@4", "0.6@0", "-1@2", "nan@2"):
         with pytest.raises(Exception, match="write greedy, or TEMPERATURE@SAMPLES"):
             decoding(wrong)
+
+
+def test_a_prefix_that_a_run_would_refuse_is_refused(lines) -> None:
+    with pytest.raises(UserError, match=r"^model.prefix: 'So ' ends with a blank"):
+        baseline.main(["model=lab/qwen", *lines, "--prefix", "So "])

@@ -130,5 +130,11 @@ def test_the_made_file_is_data_for_a_cell(tmp_path: Path, capsys) -> None:
     assert probe.main(["make-benchmark", "--steps", "1-2", "--count", "8", "--out", str(path)]) == 0
     with pytest.raises(UserError, match="holds something else"):
         probe.main(["make-benchmark", "--steps", "3", "--out", str(path)])
+    binary = tmp_path / "binary"
+    binary.write_bytes(b"\xff\xfe")
+    with pytest.raises(UserError, match="holds something else"):
+        probe.main(["make-benchmark", "--steps", "1", "--count", "1", "--out", str(binary)])
+    with pytest.raises(UserError, match=r"is a folder; write --out .*\.jsonl"):
+        probe.main(["make-benchmark", "--steps", "1", "--count", "1", "--out", str(tmp_path)])
     [composed] = compose(["data=jsonl", f"data.path={path}", "eval=none", f"runs={tmp_path}"])
     assert composed.hashes["data"]

@@ -9,9 +9,10 @@ import pytest
 from rich.console import Console
 
 from rlvr_sweep.evals import rows, statistics
-from rlvr_sweep.report.facts import as_json, facts
+from rlvr_sweep.report.facts import facts
 from rlvr_sweep.report.record import Record
-from rlvr_sweep.report.table import ago, interval, percent, table
+from rlvr_sweep.report.table import ago, table
+from rlvr_sweep.shown import as_json, interval, percent
 from tests.report.cells import cell, write
 
 

@@ -131,3 +131,11 @@ def test_a_job_that_cannot_be_done_keeps_no_other_from_it(tmp_path: Path, capsys
     assert _sample([(store, 1) for store in stores]) == 2
     assert stores[0].missing(samples=1) is None and stores[1].missing(samples=1) == []
     assert "lorem_ipsum" in capsys.readouterr().err
+
+
+def test_samples_of_prompts_that_have_changed_are_not_gone_on_with(tmp_path: Path, capsys: Any) -> None:
+    job = benchmark_job(composed(tmp_path), "add", samples=1)
+    [store] = sampled(job, samples=1)
+    store.write_prompts(store.prompts()[::-1], skipped=0)
+    assert _sample([(store, 2)]) == 2
+    assert "its prompts have changed since it was begun; delete the folder" in capsys.readouterr().err

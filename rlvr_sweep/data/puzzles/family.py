@@ -74,7 +74,7 @@ class Family:
         model, "terse" fits a lab model's 64 tokens at the low difficulties. UserError: a difficulty out of range."""
         if not 1 <= difficulty <= self.levels:
             near = max(1, min(difficulty, self.levels))
-            raise UserError(f"puzzle {self.name!r} has difficulties 1 to {self.levels}; write difficulty={near}")
+            raise UserError(f"puzzle {self.name!r} has difficulties 1 to {self.levels}; write a difficulty of {near}")
         made = self.make(Draws(seed, self.name, difficulty, index), difficulty)
         mark = blake2b(made.content.encode(), digest_size=6).hexdigest()
         columns: dict[str, Any] = {"family": self.name, "difficulty": difficulty, "size": made.size}

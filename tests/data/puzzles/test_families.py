@@ -96,9 +96,9 @@ def test_terse_prompts_fit_a_lab_model(name: str) -> None:
     [
         ({"task": "cypher"}, "data: no puzzle family 'cypher': did you mean cipher"),
         ({"task": None}, "data.task: missing"),
-        ({"difficulty": 12}, "has difficulties 1 to 9; write difficulty=9"),
+        ({"difficulty": 12}, "has difficulties 1 to 9; write a difficulty of 9"),
         ({"difficulty": None}, "data.difficulty: missing"),
-        ({"split": "dev"}, "write train or test"),
+        ({"split": "dev"}, "write data.split=train"),
         ({"count": None}, "data.count: missing"),
         ({"task": "sign", "count": 9000}, "rows found, not 9000; write a count of"),
     ],
