@@ -11,6 +11,7 @@ from pathlib import Path
 from rlvr_sweep import __version__
 from rlvr_sweep.errors import UserError
 from rlvr_sweep.nearest import nearest
+from rlvr_sweep.parser import Parser
 
 # verb -> (module with `main(argv) -> int`, what it does)
 VERBS = {
@@ -26,6 +27,7 @@ VERBS = {
     "label": ("rlvr_sweep.labels.commands", "pseudo-labels by a vote over samples; label audit: what they are worth"),
     "one-shot": ("rlvr_sweep.data.one_shot", "which few examples to train on, by the variance of their accuracy"),
     "show": ("rlvr_sweep.report.commands", "what ran in a cell or a sweep, and what came out"),
+    "displacement": ("rlvr_sweep.analysis.displacement", "how far arms moved a model, and what was left of it there"),
     "lab": ("rlvr_sweep.lab.commands", "the embedded tiny models: list them, rebuild them"),
     "prefetch": ("rlvr_sweep.data.commands", "bring what cells need from the Hub, on a node with network"),
     "doctor": ("rlvr_sweep.doctor", "is this machine ready?"),
@@ -33,7 +35,7 @@ VERBS = {
 
 
 def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(
+    parser = Parser(
         prog="python -m rlvr_sweep",
         description="Runs one cell (a model, a reward, data, an algorithm, a seed), or with -m a grid of cells.",
         epilog=_epilog(),

@@ -7,7 +7,6 @@ Nothing heavy is imported here: torch and the grader are asked in processes of t
 a row and no crash.
 """
 
-import argparse
 import json
 import netrc
 import os
@@ -28,6 +27,7 @@ from rlvr_sweep import __version__
 from rlvr_sweep.config.tree import PACKAGE, conf_dir
 from rlvr_sweep.machine import Check
 from rlvr_sweep.machine import rows as machine_rows
+from rlvr_sweep.parser import Parser
 
 CHECKOUT = PACKAGE.parent  # of a clone; site-packages when installed from a wheel
 PROBE_S = 120  # a cold `import torch` over a cluster's file system takes its time
@@ -352,9 +352,7 @@ def show(checks: list[Check]) -> None:
 
 def main(argv: list[str]) -> int:
     """The verb `doctor`. Returns 1 if a check fails, else 0."""
-    parser = argparse.ArgumentParser(
-        prog="python -m rlvr_sweep doctor", description="Is this machine ready? Exits 1 if a check fails."
-    )
+    parser = Parser(prog="python -m rlvr_sweep doctor", description="Is this machine ready? Exits 1 if a check fails.")
     parser.add_argument(
         "--runs", type=Path, default=Path("runs"), help="where run directories will lie (default: %(default)s)"
     )

@@ -1,13 +1,12 @@
 """How far training moved a model, and what was left of it: the table that lab/clipping_control is read in.
 
-    python -m rlvr_sweep.analysis.displacement SWEEP            # or cells, or a folder of them; --json
+    python -m rlvr_sweep displacement SWEEP            # or cells, or a folder of them; --json
 
 Displacement is the Euclidean distance of a cell's final weights from those it began with. Arms that differ in how far
 they move (a clipped and an unclipped one at the same learning rate) are to be compared where they have moved as far:
 below the table each unclipped arm stands against the clipped one nearest to it, differences with standard errors.
 """
 
-import argparse
 import json
 import math
 import sys
@@ -17,6 +16,7 @@ from typing import Any
 
 from rlvr_sweep.config.content import model_folder
 from rlvr_sweep.errors import UserError
+from rlvr_sweep.parser import Parser
 from rlvr_sweep.report.record import Record
 
 COLUMNS = ("displacement", "clip_fraction", "accuracy", "code_frequency", "accuracy_with_code")
@@ -161,7 +161,9 @@ def _shown(value: dict[str, float | None], scale: float, digits: int) -> str:
 
 
 def main(argv: list[str]) -> int:
-    parser = argparse.ArgumentParser(prog="python -m rlvr_sweep.analysis.displacement", description=__doc__)
+    parser = Parser(
+        prog="python -m rlvr_sweep displacement", description="How far training moved the models of cells, by arm."
+    )
     parser.add_argument("cells", nargs="+", metavar="CELL", help="cells, a sweep, or a folder of cells")
     parser.add_argument("--benchmark", metavar="NAME", help="default: a cell's first")
     parser.add_argument("--runs", type=Path, default=Path("runs"), metavar="DIR", help="where cells lie (runs)")
@@ -181,10 +183,3 @@ def main(argv: list[str]) -> int:
     else:
         _print(by_arm(found), found)
     return 0
-
-
-if __name__ == "__main__":
-    try:
-        sys.exit(main(sys.argv[1:]))
-    except UserError as error:
-        sys.exit(f"rlvr_sweep: {error}")

@@ -11,10 +11,11 @@ from typing import Any
 from rlvr_sweep.errors import UserError
 from rlvr_sweep.lab.families import FAMILIES, MODELS, find_family, model_dir, recipe_hash
 from rlvr_sweep.lab.tasks import TASKS
+from rlvr_sweep.parser import Parser
 
 
 def parser() -> argparse.ArgumentParser:
-    top = argparse.ArgumentParser(
+    top = Parser(
         prog="python -m rlvr_sweep lab",
         description="The embedded world of tiny models. Without a verb: its families and their measured state.",
     )

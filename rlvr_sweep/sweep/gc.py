@@ -6,7 +6,6 @@
 No record is ever removed, nor a sound checkpoint of a cell that is not done, nor anything of a cell that runs.
 """
 
-import argparse
 import json
 import os
 import shutil
@@ -16,6 +15,7 @@ from pathlib import Path
 
 from rlvr_sweep.cell_dir import CellDir, Locked, holder
 from rlvr_sweep.errors import UserError
+from rlvr_sweep.parser import Parser
 from rlvr_sweep.sweep.cost import as_bytes
 from rlvr_sweep.train.checkpoints import COMPLETE
 
@@ -72,7 +72,7 @@ def _remove(path: Path) -> None:
 
 def main(argv: Sequence[str]) -> int:
     """Exit code 0; 1 where something could not be removed."""
-    parser = argparse.ArgumentParser(
+    parser = Parser(
         prog="python -m rlvr_sweep gc",
         description="Lists what of the disk can be had back: checkpoints of done cells, half-written files, what was "
         "set aside as damaged. Never a record, nor anything of a cell that runs.",

@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Any
 
 from rlvr_sweep.cell_dir import index
 from rlvr_sweep.errors import UserError
+from rlvr_sweep.parser import Parser
 from rlvr_sweep.sweep.manifest import name_of
 from rlvr_sweep.sweep.progress import ORDER, document_of
 from rlvr_sweep.sweep.state import CellState, read, taken, with_queue
@@ -73,7 +74,7 @@ def main(argv: list[str]) -> int:
 
 
 def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(
+    parser = Parser(
         prog="python -m rlvr_sweep plan",
         description="What a grid would run, what of it is there already, and what it costs. Starts nothing.",
     )

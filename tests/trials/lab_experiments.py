@@ -121,7 +121,7 @@ def clipped(cells: list[Path]) -> dict[str, dict[str, Any]]:
 
 def measure(name: str, runs: Path, lanes: Lanes) -> None:
     """The table of displacements (a line a cell in JSON beside it); the models are not needed after."""
-    command = [sys.executable, "-m", "rlvr_sweep.analysis.displacement", str(runs)]
+    command = [sys.executable, "-m", "rlvr_sweep", "displacement", str(runs)]
     for suffix, more in (("txt", []), ("jsonl", ["--json"])):
         made = subprocess.run([*command, *more], cwd=ROOT, capture_output=True, text=True, check=False)
         (lanes.out / f"displacement-{name}.{suffix}").write_text(
