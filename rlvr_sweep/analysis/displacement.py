@@ -161,9 +161,7 @@ def _shown(value: dict[str, float | None], scale: float, digits: int) -> str:
 
 
 def main(argv: list[str]) -> int:
-    parser = Parser(
-        prog="python -m rlvr_sweep displacement", description="How far training moved the models of cells, by arm."
-    )
+    parser = Parser(prog="python -m rlvr_sweep displacement", description="How far training moved models, by arm.")
     parser.add_argument("cells", nargs="+", metavar="CELL", help="cells, a sweep, or a folder of cells")
     parser.add_argument("--benchmark", metavar="NAME", help="default: a cell's first")
     parser.add_argument("--runs", type=Path, default=Path("runs"), metavar="DIR", help="where cells lie (runs)")

@@ -5,6 +5,8 @@ python -m rlvr_sweep prefetch -m model=qwen2.5_math_7b,llama3.1_8b data=deepscal
 
 from pathlib import Path
 
+from rlvr_sweep.parser import Parser
+
 
 def main(argv: list[str]) -> int:
     """Compose the cells of these overrides, as a run would, and fetch their Hub datasets and models."""
