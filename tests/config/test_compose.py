@@ -36,6 +36,7 @@ NEEDS = {  # what a choice cannot do without
     ("data", "math500"): ["model=qwen2.5_math_7b"],
     **{("data", f"kor/{category}"): ["data.path={tmp}/rows.jsonl"] for category in KOR},
     ("eval", "kor"): ["eval.path={tmp}/rows.jsonl"],
+    **{("compute", f"zero{stage}_2x8"): ["algo.completions_per_prompt=32"] for stage in (1, 2, 3)},
 }
 CHOICES = [(group, choice) for group, choices in groups(conf_dir()).items() for choice in choices]
 CHOICES = [(group, choice) for group, choice in CHOICES if group != "experiment"]  # grids: test_experiments.py
@@ -48,7 +49,7 @@ def test_every_shipped_choice_makes_a_cell(
     rows = [{"id": str(i), "prompt": f"What is {i}+1?", "answer": str(i + 1)} for i in range(16)]
     rows = [json.dumps(row | {"rule": "Add one.", "question": f"What is {row['id']}?"}) + "\n" for row in rows]
     (tmp_path / "rows.jsonl").write_text("".join(rows))
-    (tmp_path / "labels.jsonl").write_text('{"id": "0", "label": "1"}\n')
+    (tmp_path / "labels.jsonl").write_text('{"id": "add-36-51", "label": "1"}\n')
     (tmp_path / "plugin_for_tests.py").write_text("def halves(group):\n    return [0.5] * len(group.completions)\n")
     monkeypatch.chdir(tmp_path)
     needs = [need.replace("{tmp}", str(tmp_path)) for need in NEEDS.get((group, choice), [])]

@@ -101,7 +101,8 @@ def test_lora_trains_little_and_keeps_the_base_in_bfloat16() -> None:
 
 
 def test_a_reference_model_and_copies_for_ranks_without_zero_count() -> None:
-    assert memory.estimate(cell("compute=gpu", "estimator.kl=0.1")).terms["reference"] == 4 * QWEN_7B
+    with_kl = cell("compute=gpu", "algo.name=mine", "estimator.kl=0.1")
+    assert memory.estimate(with_kl).terms["reference"] == 4 * QWEN_7B
     assert memory.estimate(cell("compute=gpu", "compute.ranks=2")).terms["buckets"] == 4 * QWEN_7B
 
 
@@ -125,11 +126,11 @@ def test_what_cannot_fit_is_refused_with_a_preset_that_fits() -> None:
 
 
 def test_a_cache_that_is_too_large_asks_for_a_smaller_batch_only() -> None:
-    wide = cell("compute=zero2_x4", "compute.generate_batch=null", "compute.micro_batch=1", "eval.batch=1024")
+    own = ["algo.name=mine", "estimator=grpo", "compute=zero2_x4", "compute.micro_batch=1"]
+    wide = cell(*own, "compute.generate_batch=null", "eval.batch=1024")
     with pytest.raises(UserError, match=r"in its generate phase.*write compute.generate_batch=128 eval.batch=128,"):
         memory.check(wide, 80 << 30, gpus=4)
-    fitting_batch = ["compute.generate_batch=128", "eval.batch=128", "compute.micro_batch=1"]
-    memory.check(cell("compute=zero2_x4", *fitting_batch), 80 << 30, gpus=4)
+    memory.check(cell(*own, "compute.generate_batch=128", "eval.batch=128"), 80 << 30, gpus=4)
 
 
 def test_a_share_of_a_gpu_is_all_there_is() -> None:

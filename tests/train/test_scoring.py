@@ -40,7 +40,7 @@ def test_rewards_go_by_the_chosen_grader(grader: str, rewards: list[float], answ
 def test_an_empty_label_is_wrong_and_no_label_is_unknown(
     label: str | None, correct: bool | None, rewards: list[float | None], tmp_path: Path
 ) -> None:
-    (tmp_path / "labels.jsonl").write_text('{"id": "0", "label": "1"}\n')
+    (tmp_path / "labels.jsonl").write_text('{"id": "add-36-51", "label": "1"}\n')
     found = scored(TEXTS, "reward=majority_offline", f"data.labels={tmp_path}/labels.jsonl", label=label)
     assert {s.label_correct for s in found} == {correct} and [s.reward for s in found] == rewards
 

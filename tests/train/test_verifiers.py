@@ -31,14 +31,15 @@ def logic(tmp_path: Path) -> str:
     return f"data.path={tmp_path / 'own.jsonl'}"
 
 
-def test_rewards_votes_and_labels_go_by_the_verifier(logic: str) -> None:
+def test_rewards_votes_and_labels_go_by_the_verifier(logic: str, tmp_path: Path) -> None:
     found = scored("kor/logic", TEXTS, logic, gold="[A];[C]")
     assert [s.reward for s in found] == [1, 1, 0, 0, 0]
     assert [s.verdict.reason for s in found] == ["equal", "equal", "wrong_order", "no_answer", "not_equal"]
     assert {s.correct_math_verify for s in found} == {s.correct_authors for s in found} == {None}
     votes = scored("kor/logic", TEXTS, logic, "reward=majority_online", gold="[A];[C]")
     assert [s.reward for s in votes] == [1, 1, 0, 0, 0] and votes[0].majority is True
-    labels = ["reward=majority_offline", f"data.labels={__file__}"]
+    (tmp_path / "labels.jsonl").write_text('{"id": "kor-logic-1", "label": "[C];[A]"}\n')
+    labels = ["reward=majority_offline", f"data.labels={tmp_path / 'labels.jsonl'}"]
     wrong = scored("kor/logic", TEXTS, logic, *labels, gold="[A];[C]", label="[C];[A]")
     assert [s.reward for s in wrong] == [0, 0, 1, 0, 0] and wrong[0].label_correct is False
 
