@@ -30,6 +30,19 @@ State = Literal["pending", "running", "preempted", "failed", "done"]
 LOCK_PATIENCE_S = 0.5  # whoever only looks whether a cell is held holds it for microseconds
 
 
+@contextmanager
+def replaced(path: Path) -> Iterator[Path]:
+    """A partial file to write; it takes the place of `path` at the end of the block. UserError where it cannot."""
+    partial = path.with_name(f".{path.name}.{os.getpid()}.tmp")
+    try:
+        yield partial
+        os.replace(partial, path)
+    except OSError as error:
+        raise UserError(f"{path}: cannot be written ({error.strerror})") from None
+    finally:
+        partial.unlink(missing_ok=True)
+
+
 def write_atomically(path: Path, text: str) -> None:
     """Readers see the old file or the new one, also after a crash."""
     partial = path.with_name(f".{path.name}.{os.getpid()}.tmp")

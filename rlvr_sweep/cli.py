@@ -11,6 +11,7 @@ from pathlib import Path
 from rlvr_sweep import __version__
 from rlvr_sweep.errors import UserError
 from rlvr_sweep.nearest import nearest
+from rlvr_sweep.parser import Parser
 
 # verb -> (module with `main(argv) -> int`, what it does)
 VERBS = {
@@ -19,7 +20,14 @@ VERBS = {
     "logs": ("rlvr_sweep.sweep.logs", "the log of a cell, or why a sweep's cells failed"),
     "retry": ("rlvr_sweep.sweep.retry", "run failed cells again"),
     "cancel": ("rlvr_sweep.sweep.cancel", "stop cells, queued or running; their command goes on from there"),
+    "gc": ("rlvr_sweep.sweep.gc", "what of the disk can be had back; removes it with --yes"),
+    "align": ("rlvr_sweep.evals.align", "pass@k of base models over tasks, before any RL"),
+    "baseline": ("rlvr_sweep.evals.baseline", "a base model under other prompts and decodings, before any RL"),
+    "probe": ("rlvr_sweep.evals.probe", "has a model seen a benchmark? completes its questions from a part of them"),
+    "label": ("rlvr_sweep.labels.commands", "pseudo-labels by a vote over samples; label audit: what they are worth"),
+    "one-shot": ("rlvr_sweep.data.one_shot", "which few examples to train on, by the variance of their accuracy"),
     "show": ("rlvr_sweep.report.commands", "what ran in a cell or a sweep, and what came out"),
+    "displacement": ("rlvr_sweep.analysis.displacement", "how far arms moved a model, and what was left of it there"),
     "lab": ("rlvr_sweep.lab.commands", "the embedded tiny models: list them, rebuild them"),
     "prefetch": ("rlvr_sweep.data.commands", "bring what cells need from the Hub, on a node with network"),
     "doctor": ("rlvr_sweep.doctor", "is this machine ready?"),
@@ -27,7 +35,7 @@ VERBS = {
 
 
 def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(
+    parser = Parser(
         prog="python -m rlvr_sweep",
         description="Runs one cell (a model, a reward, data, an algorithm, a seed), or with -m a grid of cells.",
         epilog=_epilog(),

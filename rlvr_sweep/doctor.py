@@ -1,4 +1,4 @@
-"""`rlvr-sweep doctor`: is this machine ready? One row a check: ok, warn or fail, what was found, what to do.
+"""`python -m rlvr_sweep doctor`: is this machine ready? One row a check: ok, warn or fail, what was found, what to do.
 
     python -m rlvr_sweep doctor
     python -m rlvr_sweep doctor --json | python -m json.tool
@@ -7,7 +7,6 @@ Nothing heavy is imported here: torch and the grader are asked in processes of t
 a row and no crash.
 """
 
-import argparse
 import json
 import netrc
 import os
@@ -18,14 +17,17 @@ import sys
 import tempfile
 import tomllib
 from collections.abc import Callable, Iterable
-from dataclasses import asdict, dataclass
+from dataclasses import asdict
 from importlib import metadata
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 from urllib.parse import urlparse
 
 from rlvr_sweep import __version__
 from rlvr_sweep.config.tree import PACKAGE, conf_dir
+from rlvr_sweep.machine import Check
+from rlvr_sweep.machine import rows as machine_rows
+from rlvr_sweep.parser import Parser
 
 CHECKOUT = PACKAGE.parent  # of a clone; site-packages when installed from a wheel
 PROBE_S = 120  # a cold `import torch` over a cluster's file system takes its time
@@ -40,16 +42,6 @@ print(json.dumps({"version": torch.__version__, "cuda": torch.version.cuda,
                   "gpus": [f"{g.name} {g.total_memory / 2**30:.0f} GiB" for g in gpus]}))
 """
 GRADER = "from rlvr_sweep.grading.symbolic import self_test; self_test()"
-
-
-@dataclass(frozen=True)
-class Check:
-    """One row. `remedy` is empty where nothing needs doing."""
-
-    name: str
-    state: Literal["ok", "warn", "fail"]
-    found: str
-    remedy: str = ""
 
 
 def is_checkout() -> bool:
@@ -107,7 +99,10 @@ def files() -> Check:
         return Check("files", "fail", f"no {conf_dir()}/config.yaml", "install the package again")
     if not models:
         return Check(
-            "files", "fail", f"no lab model in {PACKAGE / 'lab' / 'models'}", "rlvr-sweep lab build, or install again"
+            "files",
+            "fail",
+            f"no lab model in {PACKAGE / 'lab' / 'models'}",
+            "python -m rlvr_sweep lab build, or install again",
         )
     return Check("files", "ok", f"{conf_dir()}; lab models {', '.join(models)}")
 
@@ -231,7 +226,7 @@ def hub() -> Check:
     mode = "offline" if constants.HF_HUB_OFFLINE else "online"
     found = f"{mode}, {token}, {models} models and {sets} datasets in {cache}"
     if constants.HF_HUB_OFFLINE and not models + sets:
-        remedy = "fine for the lab and local files; else, on a node with network: rlvr-sweep prefetch"
+        remedy = "fine for the lab and local files; else, on a node with network: python -m rlvr_sweep prefetch"
         return Check("hub", "warn", found, remedy)
     return Check("hub", "ok", found)
 
@@ -320,6 +315,7 @@ def examine(runs: Path) -> list[Check]:
         lambda: packages(*pins()),
         files,
         torch_build,
+        *machine_rows(),
         grader,
         lambda: disk(runs),
         hub,
@@ -356,9 +352,7 @@ def show(checks: list[Check]) -> None:
 
 def main(argv: list[str]) -> int:
     """The verb `doctor`. Returns 1 if a check fails, else 0."""
-    parser = argparse.ArgumentParser(
-        prog="rlvr-sweep doctor", description="Is this machine ready? Exits 1 if a check fails."
-    )
+    parser = Parser(prog="python -m rlvr_sweep doctor", description="Is this machine ready? Exits 1 if a check fails.")
     parser.add_argument(
         "--runs", type=Path, default=Path("runs"), help="where run directories will lie (default: %(default)s)"
     )

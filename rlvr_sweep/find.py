@@ -76,6 +76,6 @@ def find_all(refs: Iterable[str], runs: Path) -> tuple[list[Path], list[str]]:
                     absent[row["cell_id"]] = None
         elif path.is_dir() and not (path / "cell.json").is_file() and (members := cells_in(path)):
             found |= dict.fromkeys(members)
-        elif path.name != SWEEPS:  # the shell's runs/* gives it too
+        elif not path.name.startswith("_"):  # the shell's runs/* gives _sweeps and _samples too
             found[find(ref, runs)] = None
     return list(found), list(absent)

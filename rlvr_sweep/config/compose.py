@@ -106,7 +106,7 @@ class CellJudge:
         facts = content.facts(cell, self._read)
         if self._files.add(draft.varying, [line for fault in facts.faults for line in fault.splitlines()]):
             return None
-        cell = cell.model_copy(update={"deviations": rules.deviations(cell)})
+        cell = cell.model_copy(update={"deviations": rules.deviations(cell) + facts.deviations})
         return Composed(cell=cell, overrides=draft.lines, hashes=facts.hashes, batch=rules.arm(cell))
 
     def faults(self) -> list[str]:

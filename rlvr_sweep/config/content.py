@@ -11,32 +11,43 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from rlvr_sweep.config import label_command
 from rlvr_sweep.config.rules import arm, context_faults
 from rlvr_sweep.config.schema import Cell, Source
+from rlvr_sweep.data import provenance
 from rlvr_sweep.data.content import content_sha256
+from rlvr_sweep.data.labels import matched, read_labels
 from rlvr_sweep.data.sources import load
+from rlvr_sweep.data.templates import needs_chat
 from rlvr_sweep.errors import UserError
 from rlvr_sweep.lab.families import model_dir
 from rlvr_sweep.rewards import reward_content
+from rlvr_sweep.shapes import table as shapes
 
 
 @dataclass
 class Facts:
-    """Hashes by key of the cell, the model's context length where its folder tells it, and what is wrong."""
+    """Hashes by key of the cell, the model's context length where its folder tells it, what is wrong, and what a reader
+    must know of the files beside the cell's numbers."""
 
     hashes: dict[str, str] = field(default_factory=dict)
     context: int | None = None
     faults: list[str] = field(default_factory=list)
+    deviations: list[str] = field(default_factory=list)
 
 
 def model_path(cell: Cell) -> Path | None:
-    """The local folder of a cell's model, or None for a Hub model. "lab:NAME" is the shipped lab model."""
-    path = cell.model.path
-    if path is None:
-        return None
+    """The local folder of a cell's model, or None for a Hub model."""
+    return None if cell.model.path is None else model_folder(cell.model.path)
+
+
+def model_folder(path: str) -> Path:
+    """The folder that a model.path means: "lab:NAME" is the shipped lab model, "shape:NAME" random weights, which
+    shapes/folder.py writes there."""
     if path.startswith("lab:"):
         return model_dir(path.removeprefix("lab:"))
-    return Path(path).expanduser()
+    shape = shapes.name_in(path)
+    return shapes.folder(shape) if shape else Path(path).expanduser()
 
 
 class Reader:
@@ -57,7 +68,7 @@ class Reader:
         return found
 
 
-def _model(where: str, folder: Path, *, needs_chat: bool) -> tuple[str, int | None]:
+def _model(where: str, folder: Path, *, chat: bool) -> tuple[str, int | None]:
     """The content hash of a model folder, and its context length in tokens if its config tells it."""
     if not folder.is_dir():
         raise UserError(f"{where}: no such folder; write a Hugging Face model folder (config.json, weights, tokenizer)")
@@ -67,7 +78,7 @@ def _model(where: str, folder: Path, *, needs_chat: bool) -> tuple[str, int | No
         raise UserError(f"{where}: holds no weights (*.safetensors); save the model there with `save_pretrained`")
     if not any((folder / name).is_file() for name in ("tokenizer.json", "tokenizer_config.json", "tokenizer.model")):
         raise UserError(f"{where}: holds no tokenizer; save it there with `tokenizer.save_pretrained({folder.name!r})`")
-    if needs_chat and not _has_chat_template(folder):
+    if chat and not _has_chat_template(folder):
         raise UserError(f"{where}: its tokenizer has no chat template; write model.template=raw or model.template=r1")
     context = json.loads((folder / "config.json").read_text()).get("max_position_embeddings")
     return content_sha256(folder), context
@@ -86,11 +97,19 @@ def _rows(key: str, source: Source) -> tuple[str, int]:
     return rows.sha256, len(rows.rows)
 
 
-def _label_hash(labels: str) -> str:
+def _label_hash(labels: str, make: str) -> str:
     path = Path(labels).expanduser()
     if not path.is_file():
-        raise UserError(f"data.labels={labels}: no such file; write a JSONL file of id and label")
+        raise UserError(f"data.labels={labels}: no such file; make it: {make}")
     return content_sha256(path)
+
+
+def _read_strange_labels(path: Path, data: Source) -> None:
+    """UserError where a label file that `label` has not made is none, or none of these rows (those of the Hub are
+    looked at when they are read)."""
+    labels = read_labels(path)
+    if not data.from_hub:
+        matched(load(data, key="data").rows, labels, key=f"data.labels: {path}")
 
 
 def facts(cell: Cell, read: Reader | None = None) -> Facts:
@@ -108,19 +127,23 @@ def facts(cell: Cell, read: Reader | None = None) -> Facts:
 
 
 def _read_model(cell: Cell, found: Facts, read: Reader) -> None:
-    folder, chat = model_path(cell), cell.model.template.startswith("chat")
+    if (shape := shapes.name_in(cell.model.path)) is not None:  # its recipe stands for what may not be written yet
+        found.hashes["model"] = shapes.recipe_hash(shape)
+        found.context = shapes.find_shape(shape).max_position_embeddings
+        return
+    folder, chat = model_path(cell), needs_chat(cell.model.template)
     if folder is None:
         return
     where = f"model.path={cell.model.path}"
     found.hashes["model"], found.context = read.once(
-        ("model", where, str(chat)), lambda: _model(where, folder, needs_chat=chat)
+        ("model", where, str(chat)), lambda: _model(where, folder, chat=chat)
     )
 
 
 def _read_source(key: str, source: Source, found: Facts, read: Reader) -> int | None:
     """Read the rows of a file or a lab task now, so that their faults show before anything starts; their number.
     A Hub dataset stands for itself by its revision."""
-    if source.kind == "hub":
+    if source.from_hub:
         return None
     found.hashes[key], count = read.once((key, source.model_dump_json()), lambda: _rows(key, source))
     return count
@@ -145,7 +168,15 @@ def _read_benchmarks(cell: Cell, found: Facts, read: Reader) -> None:
 
 def _read_labels(cell: Cell, found: Facts, read: Reader) -> None:
     if (labels := cell.data.labels) is not None:
-        found.hashes["data.labels"] = read.once(("labels", labels), lambda: _label_hash(labels))
+        make = label_command.command(cell, out=labels)
+        found.hashes["data.labels"] = read.once(("labels", labels, make), lambda: _label_hash(labels, make))
+        path = Path(labels).expanduser()
+        if provenance.read(path) is None:
+            read.once(("rows", labels, cell.data.model_dump_json()), lambda: _read_strange_labels(path, cell.data))
+        faults, deviations = provenance.check(path, cell, found.hashes, make=label_command.command(cell))
+        few = provenance.too_few(path, cell, prompts=arm(cell).prompts)
+        found.faults += faults or ([f"data.labels={labels}: {few}"] if few else [])
+        found.deviations += deviations
 
 
 def _read_reward(cell: Cell, found: Facts, read: Reader) -> None:

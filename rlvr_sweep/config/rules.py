@@ -4,10 +4,28 @@ faults(cell) -> ["algo.updates_per_rollout: ... write 2 or 4", ...]
 """
 
 from rlvr_sweep.config import batch
+from rlvr_sweep.config.departures import departures, fixed_knobs
+from rlvr_sweep.config.label_command import command as label_command
 from rlvr_sweep.config.schema import Benchmark, Cell, Source
+from rlvr_sweep.data.provenance import default_path
+from rlvr_sweep.data.templates import TEMPLATES
+from rlvr_sweep.nearest import nearest
 from rlvr_sweep.rewards import needs_labels
+from rlvr_sweep.shapes.table import name_in
 
 UNBOUNDED = 1e6  # an epsilon that never acts; infinity would be invalid JSON
+WITHOUT_BOUND = ("off_epsilon", "off_policy_gradient", "off_logprob")  # the clip arms that lift it
+ELSEWHERE = {"hub": "the Hub", "lab": "the lab", "puzzle": "a generator"}  # kinds of data that read no file
+RAW = ("nsr", "psr", "w_reinforce")  # the advantages without a baseline
+READ_BY = {  # a key of a source that only some kinds of data look at, and what says nothing there
+    "hub": (("hub", "kor"), None),
+    "revision": (("hub", "kor"), None),
+    "config": (("hub", "kor"), None),
+    "task": (("lab", "puzzle", "kor"), None),
+    "difficulty": (("puzzle",), None),
+    "wording": (("puzzle",), "full"),
+    "shots": (("kor",), 0),
+}
 
 
 def arm(cell: Cell) -> batch.Batch:
@@ -25,13 +43,37 @@ def arm(cell: Cell) -> batch.Batch:
         rollouts=algo.rollouts * stretch,
         stretch=stretch,
         ranks=cell.compute.ranks,
-        micro_batch=cell.compute.micro_batch,
+        micro_batch=_micro_batch(cell),
     )
+
+
+def _micro_batch(cell: Cell) -> int | None:
+    """Completions a forward pass and rank: the machine's choice, unless the loss is a mean over them."""
+    return cell.estimator.loss_batch if cell.estimator.loss == "micro_batch" else cell.compute.micro_batch
+
+
+def sampled_completions(cell: Cell) -> int:
+    """Completions sampled for a prompt: those that are trained on, or those that vote."""
+    return cell.algo.votes_per_prompt or cell.algo.completions_per_prompt
+
+
+def generation_batches(cell: Cell) -> int:
+    """How often prompts may be sampled for one rollout, each time as many as a rollout holds."""
+    return cell.estimator.max_generation_batches if cell.estimator.dynamic_sampling else 1
 
 
 def deviations(cell: Cell) -> list[str]:
     """What a reader must know beside this cell's numbers: departures from the paper named, and what is not pinned."""
-    found = list(cell.algo.deviations)
+    found = [*cell.deviations, *cell.algo.deviations, *departures(cell)]
+    if cell.estimator.advantage in ("nsr", "psr"):
+        found.append(
+            f"The loss of {cell.estimator.advantage} is averaged over all completions, as in the paper's objective; "
+            "the released code drops the others from the batch, which makes its steps larger and fewer."
+        )
+    if any(source.kind == "kor" for source in (cell.data, *cell.eval.benchmarks.values())):
+        found.append("KOR-Bench is asked with our prompts and graded by our verifiers, not the released ones.")
+    if shape := name_in(cell.model.path):
+        found.append(f"The model's weights are random: {shape} is an architecture, and its accuracies mean nothing.")
     hub = {"model": (cell.model.hub, cell.model.revision), "data": (cell.data.hub, cell.data.revision)}
     hub |= {f"eval.benchmarks.{name}": (b.hub, b.revision) for name, b in cell.eval.benchmarks.items()}
     found += [
@@ -44,7 +86,7 @@ def deviations(cell: Cell) -> list[str]:
 
 def epsilons(cell: Cell) -> tuple[float, float]:
     """(low, high) bounds of the ratio around 1 that the loss uses."""
-    if cell.clip.name == "off_epsilon":
+    if cell.clip.name in WITHOUT_BOUND:
         return UNBOUNDED, UNBOUNDED
     return cell.clip.epsilon_low, cell.clip.epsilon_high
 
@@ -52,10 +94,13 @@ def epsilons(cell: Cell) -> tuple[float, float]:
 def _batch_faults(cell: Cell) -> list[str]:
     algo, clip = cell.algo, cell.clip
     prompts, updates = algo.prompts_per_rollout, algo.updates_per_rollout
-    if clip.name == "on" and updates == 1:
+    if clip.name == "on" and updates == 1 and prompts % cell.compute.ranks == 0:
+        size, micro = prompts * algo.completions_per_prompt // cell.compute.ranks, _micro_batch(cell) or 1
+        legal = [str(u) for u in batch.divisors(size) if u > 1 and size % (u * micro) == 0]
+        *rest, last = legal or [""]
         return [
-            "algo.updates_per_rollout: 1 update a rollout makes the ratio exactly 1, so clip=on can never act; "
-            "write 2 or more, or clip=off_large_batch"
+            "algo.updates_per_rollout: 1 update a rollout makes the ratio exactly 1, so clip=on can never act; write "
+            f"{', '.join(rest)}{' or ' * bool(rest)}{last}{', or ' * bool(last)}clip=off_large_batch"
         ]
     if clip.name == "off_small_rollout" and prompts % updates:
         legal = list(range(updates, 2 * prompts + updates, updates))
@@ -65,28 +110,107 @@ def _batch_faults(cell: Cell) -> list[str]:
         ]
     if clip.name == "off_small_rollout":
         prompts //= updates
+    # With loss=micro_batch it is the loss that fixes the size of a forward pass.
+    named = {"compute.micro_batch": "estimator.loss_batch"} if cell.estimator.loss == "micro_batch" else {}
     return [
-        f"{key}: {text}"
+        f"{named.get(key, key)}: {text}"
         for key, text in batch.faults(
             prompts=prompts,
             completions=algo.completions_per_prompt,
             updates=1 if clip.name in ("off_large_batch", "off_small_rollout") else updates,
             ranks=cell.compute.ranks,
-            micro_batch=cell.compute.micro_batch,
+            micro_batch=_micro_batch(cell),
         )
     ]
 
 
+def _loss_faults(cell: Cell) -> list[str]:
+    estimator, clip, micro = cell.estimator, cell.clip, cell.compute.micro_batch
+    found = []
+    if estimator.loss == "micro_batch" and estimator.loss_batch is None:
+        found.append(
+            "estimator.loss_batch: missing; loss=micro_batch averages over the tokens of so many completions; "
+            "write estimator.loss_batch=4"
+        )
+    elif estimator.loss == "micro_batch" and micro not in (None, estimator.loss_batch):
+        found.append(
+            f"compute.micro_batch: {micro} would change the loss, a mean over micro-batches of estimator.loss_batch="
+            f"{estimator.loss_batch}; write compute.micro_batch={estimator.loss_batch}"
+        )
+    elif estimator.loss != "micro_batch" and estimator.loss_batch is not None:
+        found.append(
+            f"estimator.loss_batch: estimator.loss={estimator.loss} does not depend on it; write "
+            "estimator.loss=micro_batch or estimator.loss_batch=null"
+        )
+    if clip.dual is not None and clip.dual <= 1 + clip.epsilon_high:
+        found.append(
+            f"clip.dual: {clip.dual:g} is a bound on the ratio and must exceed 1 + clip.epsilon_high = "
+            f"{1 + clip.epsilon_high:g}; write clip.dual=10"
+        )
+    return found
+
+
+def _estimator_faults(cell: Cell) -> list[str]:
+    """A knob that the chosen estimator does not have would make two ids of one run."""
+    estimator, votes, trained = cell.estimator, cell.algo.votes_per_prompt, cell.algo.completions_per_prompt
+    kind = estimator.advantage
+    found = []
+    if kind in RAW and estimator.scale != "none":
+        found.append(
+            f"estimator.scale: estimator.advantage={kind} has no baseline and no scale; write estimator.scale=none"
+        )
+    if kind != "w_reinforce" and estimator.psr_weight != 0.1:
+        found.append(f"estimator.psr_weight: estimator.advantage={kind} has none; write estimator=w_reinforce")
+    if estimator.scale == "none" and estimator.std_epsilon != 1e-4:
+        found.append("estimator.std_epsilon: nothing is divided by a standard deviation; write estimator.scale=group")
+    if not estimator.dynamic_sampling and estimator.max_generation_batches != 2:
+        found.append(
+            "estimator.max_generation_batches: without dynamic sampling there is one; "
+            "write estimator.dynamic_sampling=true"
+        )
+    if kind == "entropy_min":
+        unused = {
+            "reward": ("ground_truth", getattr(cell.reward, "name", None) != "ground_truth"),
+            "estimator.dynamic_sampling": ("false", estimator.dynamic_sampling),
+            "algo.votes_per_prompt": ("null", votes is not None),
+        }
+        found += [
+            f"{key}: estimator.advantage=entropy_min trains on no reward, so this could change nothing; "
+            f"write {key}={value}"
+            for key, (value, is_set) in unused.items()
+            if is_set
+        ]
+    if votes is not None and votes <= trained:
+        found.append(
+            f"algo.votes_per_prompt: {votes} must exceed the {trained} that are trained on "
+            f"(algo.completions_per_prompt); write {2 * trained}, or null to vote over those"
+        )
+    return found
+
+
 def _source_faults(key: str, source: Source) -> list[str]:
-    wanted = {"hub": source.hub, "file": source.path, "lab": source.task}[source.kind]
+    wanted = {"hub": source.hub, "file": source.path, "kor": source.path or source.hub}.get(source.kind, source.task)
+    if wanted is None and source.kind == "kor":
+        shared = "eval" if key.startswith("eval.") else key
+        hub = f", or {key}.hub=OWNER/NAME" if shared == key else ""
+        return [f"{shared}.path: missing; write {shared}.path=FOLDER, the one that holds KOR-Bench's data{hub}"]
     if wanted is None:
         field, example = {
             "hub": ("hub", "agentica-org/DeepScaleR-Preview-Dataset"),
             "file": ("path", "problems.jsonl"),
             "lab": ("task", "add"),
+            "puzzle": ("task", "cipher"),
         }[source.kind]
         return [f"{key}.{field}: missing; write {key}.{field}={example}"]
-    return []
+    if source.path is not None and source.kind in ELSEWHERE:
+        instead = f"data=jsonl data.path={source.path}" if key == "data" else f"{key}.kind=file"
+        whence = f"as rows come from {ELSEWHERE[source.kind]}"
+        return [f"{key}.path: would be ignored, {whence}; write {instead}, or leave it out"]
+    return [  # and one run would have two ids
+        f"{key}.{field}: would be ignored, as {key}.kind={source.kind} does not look at it; leave it out"
+        for field, (kinds, nothing) in READ_BY.items()
+        if source.kind not in kinds and getattr(source, field) != nothing
+    ]
 
 
 def _benchmark_faults(name: str, bench: Benchmark) -> list[str]:
@@ -131,11 +255,14 @@ def context_faults(cell: Cell, context: int) -> list[str]:
 
 def faults(cell: Cell) -> list[str]:
     """All cross-field faults of a cell, one line each."""
-    found = _batch_faults(cell)
+    found = fixed_knobs(cell) + _loss_faults(cell) + _estimator_faults(cell)
+    found += _batch_faults(cell)
     model, algo = cell.model, cell.algo
     if (model.hub is None) == (model.path is None):
         found.append("model: needs either a Hub id or a folder; write model=path model.path=DIR")
-    if model.template not in model.templates:
+    if strange := [name for name in (model.template, *model.templates) if name not in TEMPLATES]:
+        found.append(f"model.templates: {strange[0]!r} is no prompt template; {nearest(strange[0], TEMPLATES)}")
+    elif model.template not in model.templates:
         found.append(
             f"model.template: {model.template!r} is not for {model.name}; write one of {', '.join(model.templates)}"
         )
@@ -149,22 +276,34 @@ def faults(cell: Cell) -> list[str]:
     found += _source_faults("data", cell.data)
     if needs_labels(cell.reward) and cell.data.labels is None:
         found.append(
-            f"data.labels: reward={cell.choices.get('reward', 'this')} needs a label file; write data.labels=FILE.jsonl"
+            f"data.labels: reward={cell.choices.get('reward', 'this')} needs a label file; write "
+            f"data.labels={default_path(cell)}, made by: {label_command(cell)}"
         )
     elif cell.data.label_filter == "incorrect" and cell.data.labels is None:
         found.append("data.label_filter: needs a label file; write data.labels=FILE.jsonl")
-    if cell.eval.path is not None and len(cell.eval.benchmarks) != 1:
+    if cell.data.empty_labels == "keep" and cell.data.labels is None:
+        found.append("data.empty_labels: needs a label file; write data.labels=FILE.jsonl, or data.empty_labels=drop")
+    if cell.eval.path is not None and all(b.path != cell.eval.path for b in cell.eval.benchmarks.values()):
         found.append(
             f"eval.path: serves a choice with one benchmark, eval={cell.eval.name} has {len(cell.eval.benchmarks)}; "
             "write eval.benchmarks.NAME.path=FILE"
         )
     for name, bench in cell.eval.benchmarks.items():
-        found += _benchmark_faults(name, bench)
+        found += [fault for fault in _benchmark_faults(name, bench) if fault not in found]
     compute = cell.compute
     if compute.ranks % compute.nodes:
         found.append(
             f"compute.nodes: {compute.ranks} ranks cannot be spread over {compute.nodes} nodes evenly; "
             f"write compute.ranks={compute.nodes * -(-compute.ranks // compute.nodes)}"
+        )
+    if compute.offload and not compute.zero:
+        found.append("compute.offload: DeepSpeed does it, with ZeRO; write compute.zero=2 or compute.offload=false")
+    if compute.zero and compute.device == "auto":
+        found.append("compute.zero: needs compute.device=cuda; write that, or compute=cpu for a trial on cores")
+    if compute.zero and compute.ranks == 1 and not compute.offload:
+        found.append(
+            f"compute.zero: {compute.zero} has nothing to shard on 1 rank; write compute.zero=0, compute.ranks=2 or "
+            "compute.offload=true"
         )
     if compute.share < 1 and compute.ranks > 1:
         found.append("compute.share: only a cell of one rank shares a GPU; write compute.share=1")

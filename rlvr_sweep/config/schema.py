@@ -12,12 +12,16 @@ from typing import Annotated, Any, Literal
 
 from pydantic import Field, SerializeAsAny, field_validator, model_validator
 
+from rlvr_sweep.grading.rules import NAMES as VERIFIERS
+from rlvr_sweep.nearest import nearest
 from rlvr_sweep.rewards import parse as parse_reward
-from rlvr_sweep.strict import Strict, outside
+from rlvr_sweep.strict import Strict, added, outside
 
 Name = Annotated[str, Field(min_length=1, max_length=80, pattern=r"^[A-Za-z0-9._/-]+$")]
 
 Label = Annotated[Name, Field(json_schema_extra={"identity": False})]  # what a choice is called changes nothing
+
+MathGrader = Literal["math_verify", "authors"]
 
 
 class Lora(Strict):
@@ -30,7 +34,8 @@ class Lora(Strict):
 
 
 class Model(Strict):
-    """A causal language model: a Hub id with its revision, a local Hugging Face folder, or a lab model ("lab:NAME")."""
+    """A causal language model: a Hub id with its revision, a local Hugging Face folder, a lab model ("lab:NAME"), or
+    random weights in a published model's architecture ("shape:NAME", shapes/table.py)."""
 
     name: Label
     family: Label
@@ -39,29 +44,64 @@ class Model(Strict):
     path: str | None = outside(None)  # its content hash is in the identity instead
     template: Name = "chat"
     templates: list[Name] = outside(["chat", "raw"])  # the ones this model may be used with
+    prefix: str | None = added(None, min_length=1)  # every response begins so; see data/templates.py
     stop: list[str] = Field([])  # strings that end a completion, kept in it
     stop_tokens: list[str] = Field([])  # further end-of-sequence tokens
+    end: str | None = outside(None)  # a base model's end token and the one its chat template ends a turn with,
+    turn_end: str | None = outside(None)  # where these are two
     dtype: Literal["float32", "bfloat16"] = "bfloat16"
     attention: Literal["eager", "sdpa", "flash_attention_2"] = outside("sdpa")
     lora: Lora | None = None
     context: int | None = Field(None, ge=8)  # tokens of prompt and completion; None: what the model's config says
     note: str | None = outside(None)
 
+    @field_validator("prefix")
+    @classmethod
+    def _ends_with_a_word(cls, value: str | None) -> str | None:
+        """Tokenizers join a blank to the word behind it, which is the model's to choose."""
+        if value is not None and value != value.rstrip(" "):
+            raise ValueError(f"{value!r} ends with a blank, which the next word's token begins with; leave it out")
+        return value
+
 
 class Source(Strict):
-    """Where rows come from: a Hub dataset, a local file, or a lab task."""
+    """Where rows come from: a Hub dataset, a local file, a lab task, generated puzzles (data/puzzles), or KOR-Bench's
+    files (data/kor.py). `verifier` says whether an answer to such a row is right, and what counts as an answer."""
 
-    kind: Literal["hub", "file", "lab"]
+    kind: Literal["hub", "file", "lab", "puzzle", "kor"]
     hub: str | None = None
     config: str | None = None
     revision: str | None = None
     split: str | None = None
     path: str | None = outside(None)  # its content hash is in the identity instead
-    task: str | None = None  # a lab task
+    task: str | None = None  # a lab task, a puzzle family, or a category of KOR-Bench
+    difficulty: int | None = added(None, ge=1)  # of puzzles
+    wording: Literal["full", "terse"] = added("full")  # of puzzles: terse fits a lab model
+    shots: int = added(0, ge=0, le=8)  # of KOR-Bench: worked examples of the same rule before the question
+    verifier: Name = added("math")  # one of grading/rules.py; puzzles and KOR-Bench have their own
     count: int | None = Field(None, ge=1)  # the first rows only
     prompt_column: str = "prompt"
     answer_column: str = "answer"
     id_column: str | None = "id"
+
+    @model_validator(mode="before")
+    @classmethod
+    def _verifier_of_the_task(cls, value: Any) -> Any:
+        """Where none is said, a puzzle's and a category's own one; an unknown task is told where its rows are read."""
+        name = f"{value.get('kind')}/{value.get('task')}" if isinstance(value, dict) else ""
+        return {"verifier": name} | value if name in VERIFIERS else value
+
+    @field_validator("verifier")
+    @classmethod
+    def _is_known(cls, value: str) -> str:
+        if value not in VERIFIERS:
+            raise ValueError(f"no such verifier; {nearest(value, VERIFIERS)}")
+        return value
+
+    @property
+    def from_hub(self) -> bool:
+        """Whether the rows stand for themselves by a Hub revision, and are fetched, not read from here."""
+        return self.kind == "hub" or (self.kind == "kor" and self.path is None)
 
 
 class Data(Source):
@@ -72,36 +112,65 @@ class Data(Source):
     repeat: bool = False
     labels: str | None = outside(None)  # a label file (JSONL: id, label); its content hash is in the identity
     label_filter: Literal["all", "incorrect"] = "all"  # incorrect: only prompts whose label is wrong
+    empty_labels: Literal["drop", "keep"] = added("drop")  # keep, as the paper's code: they reward holding no answer
     overlap: Literal["report", "refuse"] = outside("report")  # training prompts that are in a benchmark
 
 
 class Estimator(Strict):
-    """How rewards become a gradient. `loss` names TRL's aggregation: dapo is the mean over the update's tokens, grpo
-    the mean of sequence means, dr_grpo a sum over tokens divided by a constant. None depends on the micro-batches."""
+    """How rewards become a gradient.
+
+    `advantage`: group is (r - group mean) / (group std + std_epsilon), by `scale`; nsr_masked and psr_masked keep only
+    its completions with r < 1, or r > 0 (model_task_alignment 2.7); nsr, psr and w_reinforce are r - 1, r, and
+    psr_weight * r + r - 1, with no baseline (6.2 there); entropy_min puts the mean log-prob of a completion's tokens in
+    the place of its reward (2.4 there). `whiten` normalizes advantages once more, over all tokens of the rollout.
+
+    `loss` is what is averaged: dapo all tokens of an update (divided by an update's share of the rollout's tokens, so
+    that micro-batches and ranks make no difference), grpo the sequence means, dr_grpo a sum over tokens divided by a
+    constant, micro_batch the token means of micro-batches of `loss_batch` completions.
+
+    With `dynamic_sampling`, groups with zero spread are dropped and up to `max_generation_batches` generated in all.
+    """
 
     name: Label
-    loss: Literal["dapo", "grpo", "dr_grpo"] = "dapo"
+    loss: Literal["dapo", "grpo", "dr_grpo", "micro_batch"] = "dapo"
+    loss_batch: int | None = added(None, ge=1)
     scale: Literal["group", "batch", "none"] = "group"
     kl: float = Field(0.0, ge=0)
+    advantage: Literal["group", "nsr_masked", "psr_masked", "nsr", "psr", "w_reinforce", "entropy_min"] = added("group")
+    psr_weight: float = added(0.1, ge=0)  # lambda of w_reinforce
+    std_epsilon: float = added(1e-4, gt=0)  # what is added to the standard deviation; TRL's default
+    whiten: bool = added(False)
+    entropy_bonus: float = added(0.0)  # times the mean entropy of the update's tokens; below 0 it is a penalty
+    dynamic_sampling: bool = added(False)
+    max_generation_batches: int = added(2, ge=1)
 
 
 class Clip(Strict):
     """The clip ablation (spurious_rewards, section 4.4.2). `match` keeps an arm that makes fewer updates a rollout
-    equal to the on-arm in rollouts (as the paper did), or in optimizer steps. What an arm does not use is set to its
-    default, so that one run has one identity."""
+    equal to the on-arm in rollouts (as the paper did), in optimizer steps, or in prompts seen, which is as many
+    rollouts of a large batch and as many steps of a small rollout, and is kept as that. What an arm does not use is set
+    to its default, so that one run has one identity.
 
-    name: Literal["on", "off_epsilon", "off_large_batch", "off_small_rollout"]
+    off_epsilon keeps the ratio without a bound; off_policy_gradient is the authors' loss -pi(y_t) A, with no old policy
+    below; off_logprob is -A log pi(y_t). The other two make one update a rollout, so that the ratio is 1.
+    """
+
+    name: Literal["on", "off_epsilon", "off_policy_gradient", "off_logprob", "off_large_batch", "off_small_rollout"]
     epsilon_low: float = Field(0.2, gt=0)
     epsilon_high: float = Field(0.2, gt=0)
-    match: Literal["rollouts", "updates"] = "updates"
+    dual: float | None = added(None, gt=1)  # where A < 0 the ratio is bounded by this too (arXiv 1912.09729, eq. 5)
+    match: Literal["rollouts", "updates", "prompts"] = "updates"
 
     @model_validator(mode="before")
     @classmethod
-    def _drop_what_the_arm_does_not_use(cls, value: Any) -> Any:
+    def _one_way_to_say_it(cls, value: Any) -> Any:
         if not isinstance(value, dict):
             return value
-        unused = ("match",) if value.get("name") in ("on", "off_epsilon") else ()
-        unused += ("epsilon_low", "epsilon_high") if str(value.get("name")).startswith("off_") else ()
+        name = str(value.get("name"))
+        if value.get("match") == "prompts":
+            value = value | {"match": "rollouts" if name == "off_large_batch" else "updates"}
+        unused = () if name in ("off_large_batch", "off_small_rollout") else ("match",)
+        unused += ("epsilon_low", "epsilon_high", "dual") if name.startswith("off_") else ()
         return {key: item for key, item in value.items() if key not in unused}
 
 
@@ -112,6 +181,7 @@ class Algo(Strict):
     rollouts: int = Field(ge=1)
     prompts_per_rollout: int = Field(ge=1)
     completions_per_prompt: int = Field(ge=2)
+    votes_per_prompt: int | None = added(None, ge=2)  # TTRL: so many are sampled and vote; the first are trained on
     updates_per_rollout: int = Field(ge=1)
     max_prompt_tokens: int = Field(ge=1)
     max_completion_tokens: int = Field(ge=1)
@@ -126,6 +196,8 @@ class Algo(Strict):
     max_grad_norm: float = Field(1.0, gt=0)
     mask_truncated: bool = False
     deviations: list[str] = outside([])  # how this choice departs from the paper it names
+    paper: str | None = outside(None)  # whose preset this is; cells that depart from it say so (departures.py)
+    fixes: dict[str, dict[str, Any]] = outside({})  # in other groups: {estimator: {kl: 0}}; or what a list holds
     extraction: Literal["boxed", "tagged", "lenient"] = "boxed"  # what counts as an answer, for rewards
 
 
@@ -153,8 +225,14 @@ class Eval(Strict):
     @model_validator(mode="before")
     @classmethod
     def _file_for_the_only_benchmark(cls, value: Any) -> Any:
-        """`eval.path` turns a choice's only benchmark into that file of `prompt`, `answer`, `id` rows."""
-        if not isinstance(value, dict) or value.get("path") is None or len(value.get("benchmarks") or {}) != 1:
+        """`eval.path` turns a choice's only benchmark into that file of `prompt`, `answer`, `id` rows; where all are
+        categories of KOR-Bench, it is the folder that holds them."""
+        if not isinstance(value, dict) or value.get("path") is None:
+            return value
+        benchmarks = value.get("benchmarks") or {}
+        if benchmarks and all(isinstance(b, dict) and b.get("kind") == "kor" for b in benchmarks.values()):
+            return value | {"benchmarks": {n: b | {"path": value["path"]} for n, b in benchmarks.items()}}
+        if len(benchmarks) != 1:
             return value
         [(name, bench)] = value["benchmarks"].items()
         sampling = {k: v for k, v in bench.items() if k not in Source.model_fields or k == "count"}
@@ -162,8 +240,12 @@ class Eval(Strict):
 
 
 class Grading(Strict):
-    """The grader's limits. They are in the identity: a timed-out answer is unscorable."""
+    """Which math grader rewards and accuracies go by (both are recorded), and its limits. They are in the identity: a
+    timed-out answer is unscorable. `authors` is that of the Spurious Rewards authors, with their rule for what counts
+    as an answer: it looks for one in its own order, with extraction=tagged behind the last <answer>, otherwise
+    whatever `extraction` says (grading/authors.py)."""
 
+    grader: MathGrader = added("math_verify")
     soft_limit_s: float = Field(default=1.5, gt=0)
     hard_limit_s: float = Field(default=3.0, gt=0)
     workers: int | None = outside(None, ge=1)  # None: half the cores
@@ -177,13 +259,16 @@ class Compute(Strict):
     device: Literal["auto", "cpu", "cuda"] = outside("auto")
     ranks: int = outside(1, ge=1)  # processes over all nodes, a GPU each
     nodes: int = outside(1, ge=1)  # machines the ranks are spread over, under SLURM
-    share: float = outside(
-        1.0, ge=1 / 64, le=1
-    )  # part of a GPU that one cell of one rank takes: 0.25 puts four on a GPU
+    share: float = outside(1.0, ge=1 / 64, le=1)  # part of a GPU that a cell of one rank takes: 0.25 puts four on a GPU
     micro_batch: int | None = outside(None, ge=1)  # completions a forward pass and rank; None: a whole update
     generate_batch: int | None = outside(None, ge=1)  # completions a generate call and rank; None: the whole rollout
-    backend: Literal["hf"] = outside("hf")  # what generates rollouts
+    backend: Literal["hf", "vllm"] = outside("hf")  # what generates: Hugging Face, or vLLM on the same GPUs
+    vllm_memory: float = outside(0.4, gt=0, lt=1)  # the share of a GPU's memory that vLLM may take
+    vllm_sleep: bool = outside(True)  # vLLM gives its memory back during updates, at some seconds a rollout
     gradient_checkpointing: bool = outside(False)
+    zero: Literal[0, 1, 2, 3] = outside(0)  # DeepSpeed's ZeRO: what is sharded over the ranks (train/deepspeed.py)
+    offload: bool = outside(False)  # with ZeRO: the optimizer's state in the CPU's memory, with 3 also the weights
+    check_memory: bool = outside(True)  # refuse to start what cannot fit, by the estimate of sweep/memory.py
     checkpoint_every: int = outside(1, ge=0)  # rollouts; 0: only when asked to stop
     threads: int | None = outside(None, ge=1)  # CPU threads a rank; None: 1 on a CPU (see worker.py)
     keep_model: bool = outside(True)  # write model/ at the end

@@ -1,16 +1,17 @@
 """The verb `prefetch`: brings what the cells of a command need from the Hub into the cache.
 
-rlvr-sweep prefetch -m model=qwen2.5_math_7b,llama3.1_8b data=deepscaler eval=paper
+python -m rlvr_sweep prefetch -m model=qwen2.5_math_7b,llama3.1_8b data=deepscaler eval=paper
 """
 
-import argparse
 from pathlib import Path
+
+from rlvr_sweep.parser import Parser
 
 
 def main(argv: list[str]) -> int:
     """Compose the cells of these overrides, as a run would, and fetch their Hub datasets and models."""
-    parser = argparse.ArgumentParser(
-        prog="rlvr-sweep prefetch",
+    parser = Parser(
+        prog="python -m rlvr_sweep prefetch",
         description="Brings the Hub datasets and models of these cells into the cache (HF_HOME). Run it on a node with "
         "network and give it the overrides of the run; then run that with HF_HUB_OFFLINE=1.",
     )

@@ -1,6 +1,6 @@
 """A Hub dataset's files, from the network or from the cache, by huggingface_hub (HF_ENDPOINT, HF_HOME).
 
-    HF_HUB_OFFLINE=1: only what `rlvr-sweep prefetch ...` brought is read, at the very commit that it brought
+    HF_HUB_OFFLINE=1: only what `python -m rlvr_sweep prefetch ...` brought is read, at the very commit that it brought
 
 What belongs to a split is written down when it is fetched (a small JSON file under HF_HOME/assets), so that a partly
 filled cache is never mistaken for the whole split.
@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 from urllib.parse import quote
 
+from rlvr_sweep.data import kor
 from rlvr_sweep.data.splits import choose
 from rlvr_sweep.errors import UserError
 
@@ -75,7 +76,10 @@ def fetch(source: "Source", *, key: str) -> Located:
             return Path(hf_hub_download(hub, name, repo_type="dataset", revision=commit))
 
         card = (metadata_load(bring("README.md")) or {}) if "README.md" in names else {}
-        files = choose(names, card, config=source.config, split=source.split, key=key, hub=hub)
+        if source.kind == "kor":
+            files = sorted(kor.choose(names, kor.category(source.task, key=key)).values())
+        else:
+            files = choose(names, card, config=source.config, split=source.split, key=key, hub=hub)
         paths = [bring(name) for name in files]
     _write_note(source, {"hub": hub, "commit": commit, "files": files})
     return Located(commit, files, paths)
@@ -122,7 +126,7 @@ def _not_cached(source: "Source", key: str, *, what: str) -> UserError:
 
     return UserError(
         f"{key}: dataset {source.hub}, revision {source.revision or 'main'}: {what} is not in the cache at "
-        f"{constants.HF_HOME} and HF_HUB_OFFLINE is set; run `rlvr-sweep prefetch` with this run's "
+        f"{constants.HF_HOME} and HF_HUB_OFFLINE is set; run `python -m rlvr_sweep prefetch` with this run's "
         "overrides on a node with network"
     )
 
@@ -138,7 +142,9 @@ def _note_path(source: "Source") -> Path:
     from huggingface_hub import cached_assets_path
 
     folder = cached_assets_path("rlvr_sweep", namespace="datasets", subfolder=str(source.hub))
-    parts = (source.revision or "main", source.config or "", source.split or "")
+    parts = [source.revision or "main", source.config or "", source.split or ""]
+    if source.kind == "kor":  # one note for all splits of a category
+        parts = [parts[0], "kor", str(source.task)]
     return folder / (",".join(quote(part, safe="") for part in parts) + ".json")
 
 

@@ -22,12 +22,16 @@ Verify = Callable[[list[tuple[str, str | None]]], "list[Verdict]"]  # (gold, lab
 
 @dataclass(frozen=True)
 class Label:
-    """A line of a label file. An empty label says that no sample of the prompt held an answer."""
+    """A line of a label file. An empty label says that no sample of the prompt held an answer. What a line may lack is
+    None: the gold answer at the time, and how many of how many samples gave the label."""
 
     id: str
     label: str
     prompt: str | None
     source: str | None
+    gold: str | None = None
+    votes: int | None = None
+    samples: int | None = None
 
 
 def read_labels(path: str | Path, *, key: str = "data.labels") -> list[Label]:
@@ -46,8 +50,11 @@ def read_labels(path: str | Path, *, key: str = "data.labels") -> list[Label]:
         faults += found
         if not found:
             seen[row_id] = place
-            prompt, source = raw.get("prompt"), raw.get("source")
-            labels.append(Label(row_id, label.strip(), prompt if isinstance(prompt, str) else None, source))
+            prompt, source, gold = (
+                v if isinstance(v := raw.get(k), str) else None for k in ("prompt", "source", "gold")
+            )
+            votes, samples = (v if isinstance(v := raw.get(k), int) else None for k in ("votes", "samples"))
+            labels.append(Label(row_id, label.strip(), prompt, source, gold, votes, samples))
     refuse(faults, where=f"{key}: {path}", remedy='write lines of {"id": ..., "label": ...}, one for each prompt')
     if not labels:
         raise UserError(f"{key}: {path}: holds no labels; write a label file of this data")
@@ -121,6 +128,8 @@ def _match(rows: Sequence[Row], labels: list[Label], *, where: str) -> tuple[dic
             f"row of their id (first {differ[0].id!r}), and {absent} ids are not in data; {looks}; "
             "write this data's label file"
         )
+    if shared and (found := compare_rows(rows, shared)):
+        raise UserError(f"{where}: made for another revision of the data: {found}; write this data's label file")
     if not shared:
         by_prompt = {_squeezed(label.prompt): label.label for label in labels if label.prompt is not None}
         found = {row.id: by_prompt[_squeezed(row.prompt)] for row in rows if _squeezed(row.prompt) in by_prompt}
@@ -133,6 +142,33 @@ def _match(rows: Sequence[Row], labels: list[Label], *, where: str) -> tuple[dic
             f"{len(rows) - len(shared)} of {len(rows)} rows have no label; {looks}; write this data's label file"
         )
     return {label.id: label.label for label in shared}, "id and prompt" if not without_prompts else "id"
+
+
+def matched(rows: Sequence[Row], labels: list[Label], *, key: str = "label audit") -> list[tuple[Label, Row]]:
+    """Each label with its row, where it has one. UserError, which begins with `key`, for labels of another dataset."""
+    by_row, matched_by = _match(rows, labels, where=key)
+    if matched_by == "prompt":
+        by_prompt = {_squeezed(row.prompt): row for row in rows}
+        found = [(label, by_prompt.get(_squeezed(label.prompt or ""))) for label in labels]
+    else:
+        by_id = {row.id: row for row in rows if row.id in by_row}
+        found = [(label, by_id.get(label.id)) for label in labels]
+    return [(label, row) for label, row in found if row is not None]
+
+
+def compare_rows(rows: Sequence[Row], labels: Sequence[Label]) -> str | None:
+    """How the rows differ from those that were labelled, in a few words; None where each row with a label has the
+    prompt and the gold answer it had then."""
+    by_id = {row.id: row for row in rows}
+    shared = [label for label in labels if label.id in by_id]
+    if not shared:
+        return f"none of its {len(labels)} ids is in data"
+    prompts = [one for one in shared if one.prompt is not None and not _same(one.prompt, by_id[one.id].prompt)]
+    golds = [one for one in shared if one.gold is not None and one.gold != by_id[one.id].answer]
+    for what, differ in (("another prompt", prompts), ("another gold answer", golds)):
+        if differ:
+            return f"{len(differ)} of {len(shared)} rows have {what} (first {differ[0].id!r})"
+    return None
 
 
 def _same(one: str, other: str) -> bool:

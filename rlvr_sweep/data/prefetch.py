@@ -1,6 +1,6 @@
 """Bring every Hub dataset and model that cells need into the cache, on a node with network; then run them offline.
 
-rlvr-sweep prefetch model=qwen2.5_math_7b data=deepscaler eval=paper     # then, on compute nodes, HF_HUB_OFFLINE=1
+python -m rlvr_sweep prefetch model=qwen2.5_math_7b data=deepscaler eval=paper   # then, to compute, HF_HUB_OFFLINE=1
 """
 
 import sys
@@ -29,8 +29,9 @@ def prefetch(sources: Sequence[tuple[str, "Source"]], models: Sequence["Model"])
         raise UserError("prefetch: HF_HUB_OFFLINE is set; unset it, on a node with network")
     datasets: dict[tuple, tuple[str, Source]] = {}
     for key, source in sources:
-        if source.kind == "hub":
-            datasets.setdefault((source.hub, source.config, source.revision, source.split), (key, source))
+        if source.from_hub and source.hub is not None:
+            which = (source.hub, source.config, source.revision, source.split, source.task)
+            datasets.setdefault(which, (key, source))
     for key, source in datasets.values():
         found = hub.fetch(source, key=key)
         size = sum(path.stat().st_size for path in found.paths)

@@ -27,13 +27,19 @@ class Prepared:
 
 
 def prepare(
-    rows: Sequence[Row], *, tokenizer: "PreTrainedTokenizerBase", template: str, max_prompt_tokens: int, key: str
+    rows: Sequence[Row],
+    *,
+    tokenizer: "PreTrainedTokenizerBase",
+    template: str,
+    max_prompt_tokens: int,
+    key: str,
+    prefix: str | None = None,
 ) -> Prepared:
-    """Render every row and keep those of at most `max_prompt_tokens` tokens.
+    """Render every row and keep those of at most `max_prompt_tokens` tokens, the forced start of the response with it.
 
     Too long a prompt is dropped, not cut: a cut question has no answer. UserError where none is short enough.
     """
-    ids = render_all([row.prompt for row in rows], tokenizer=tokenizer, template=template)
+    ids = render_all([row.prompt for row in rows], tokenizer=tokenizer, template=template, prefix=prefix)
     kept = [(row, tokens) for row, tokens in zip(rows, ids, strict=True) if len(tokens) <= max_prompt_tokens]
     if not kept:
         shortest = min(len(tokens) for tokens in ids)

@@ -1,4 +1,4 @@
-"""Rows from where a cell says: a local file, a Hub dataset or a lab task.
+"""Rows from where a cell says: a local file, a Hub dataset, a lab task, generated puzzles, or KOR-Bench's files.
 
 from rlvr_sweep.data.sources import load
 load(cell.data, key="data").rows[0]         # Row(id=..., prompt=..., answer=...)
@@ -24,7 +24,7 @@ def load(source: "Source", *, key: str) -> Rows:
     `key` is where the source lies in the cell ("data", "eval.benchmarks.math500"), for messages. UserError: whatever
     is wrong with the source or its rows, all of its faults at once.
     """
-    where, places, facts = {"file": _file, "lab": _lab, "hub": _hub}[source.kind](source, key)
+    where, places, facts = SOURCES[source.kind](source, key)
     if source.count is not None and source.count > len(places):
         raise UserError(f"{where}: has {len(places)} rows; write {key}.count={len(places)}, fewer, or {key}.count=null")
     rows = judge(places[: source.count], source, key=key, where=where)
@@ -90,3 +90,66 @@ def _hub(source: "Source", key: str) -> Found:
     ]
     facts = {"kind": "hub", "hub": source.hub, "config": source.config, "split": source.split, "commit": found.commit}
     return f"{key}: {source.hub}", places, facts | {"files": found.files}
+
+
+def _puzzle(source: "Source", key: str) -> Found:
+    from rlvr_sweep.data import puzzles
+
+    if source.task is None:
+        raise UserError(f"{key}.task: missing; write {key}.task={' or '.join(puzzles.NAMES)}")
+    for option, value, example in (
+        ("difficulty", source.difficulty, 3),
+        ("split", source.split, "train"),
+        ("count", source.count, 2000),
+    ):
+        if value is None:
+            raise UserError(f"{key}.{option}: missing, and there is no end of puzzles; write {key}.{option}={example}")
+    facts = {"task": source.task, "difficulty": source.difficulty, "wording": source.wording, "split": source.split}
+    if source.split not in ("train", "test"):
+        raise UserError(f"{key}.split={source.split}: puzzles have train and test; write {key}.split=train")
+    try:
+        raw = puzzles.rows(
+            source.task,
+            difficulty=source.difficulty or 0,
+            split=source.split,
+            count=source.count or 0,
+            wording=source.wording,
+        )
+    except UserError as error:
+        raise UserError(f"{key}: {error}") from None
+    places = [(f"row {number}", row) for number, row in enumerate(raw, start=1)]
+    return f"{key}: puzzle {source.task}", places, {"kind": "puzzle"} | facts
+
+
+def _kor(source: "Source", key: str) -> Found:
+    from rlvr_sweep.data import hub, kor
+
+    wanted = kor.category(source.task, key=key)
+    if source.path is not None:
+        path = Path(source.path).expanduser()
+        if path.is_dir():
+            folder = [file for depth in ("*", "*/*", "*/*/*") for file in path.glob(depth) if file.is_file()]
+            named = {f"{path.resolve().name}/{file.relative_to(path).as_posix()}": file for file in folder}
+            paths = {what: named[name] for what, name in kor.choose(sorted(named), wanted).items()}
+        else:
+            paths = {"sample": path}
+        where, facts = f"{key}: {path}", {"path": str(path)}
+    else:
+        found = hub.locate(source, key=key)
+        named = dict(zip(found.files, found.paths, strict=True))
+        paths = {what: named[name] for what, name in kor.choose(found.files, wanted).items()}
+        where, facts = f"{key}: {source.hub}", {"hub": source.hub, "commit": found.commit}
+    if "sample" not in paths:
+        raise UserError(
+            f"{where}: holds no {wanted}/sample.jsonl; write the folder of KOR-Bench's data, or another dataset"
+        )
+    rows = kor.places(paths, wanted=wanted, split=source.split, shots=source.shots, key=key)
+    files = {what: file.name for what, file in paths.items()}
+    return (
+        where,
+        rows,
+        {"kind": "kor", "task": wanted, "split": source.split, "shots": source.shots} | facts | {"files": files},
+    )
+
+
+SOURCES = {"file": _file, "lab": _lab, "hub": _hub, "puzzle": _puzzle, "kor": _kor}

@@ -34,6 +34,8 @@ SCHEMA = pa.schema(
         pa.field("reason", pa.string()),
         pa.field("correct_strict", pa.bool_()),
         pa.field("correct_lenient", pa.bool_()),
+        pa.field("correct_math_verify", pa.bool_()),  # both graders, whichever `correct` goes by; null where the task
+        pa.field("correct_authors", pa.bool_()),  # is no maths, or the row was written before there were two
         pa.field("has_code", pa.bool_(), nullable=False),
         pa.field("truncated", pa.bool_(), nullable=False),
         pa.field("tokens", pa.int64(), nullable=False),
@@ -112,8 +114,14 @@ def _read(file: Path) -> list[dict[str, Any]]:
     except pa.ArrowInvalid as error:
         line = str(error).splitlines()[0]
         raise UserError(f"{file}: not a parquet file ({line}); delete it and run the cell again") from None
+    there = set(table.column_names)
+    absent = [field for field in SCHEMA if field.nullable and field.name not in there]
+    for field in absent:  # a column that came later: what an older version did not look at is not known
+        table = table.append_column(field, pa.nulls(len(table), field.type))
+    odd = sorted(set(SCHEMA.names) ^ set(table.column_names))
+    if not odd:
+        table = table.select(SCHEMA.names)
     if not table.schema.equals(SCHEMA):
-        odd = sorted(set(SCHEMA.names) ^ set(table.column_names))
         what = f"other columns ({', '.join(odd)})" if odd else "columns of other types"
         raise UserError(f"{file}: {what} than this version reads; run the cell again with this version")
     return table.to_pylist()

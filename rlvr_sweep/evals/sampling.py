@@ -1,6 +1,7 @@
 """Evaluates a model on a benchmark: sample, grade, rows. It draws from its own seeds, so training does not notice.
 
-    rows = evaluate(task, generate, grader, decode, cell_id=..., step=80, seed=0, batch=64, ranks=Ranks(0, 1, list))
+    rows = evaluate(task, generate, grader, decode, cell_id=..., step=80, seed=0, batch=64, ranks=Ranks(0, 1, list),
+                    by="math_verify")
 
 All ranks call it and make the same number of generate calls (ZeRO-3 gathers weights in each); the rows come back on
 all ranks.
@@ -10,10 +11,12 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol
 
-from rlvr_sweep.config.schema import Benchmark
+from rlvr_sweep.config.schema import Benchmark, MathGrader
+from rlvr_sweep.data.templates import respond
 from rlvr_sweep.draws import draw
+from rlvr_sweep.grading import authors, rules
 from rlvr_sweep.grading.extraction import extract
-from rlvr_sweep.grading.pool import Grader
+from rlvr_sweep.grading.pool import Grader, Verifier
 from rlvr_sweep.rewards.text import has_code
 
 
@@ -28,6 +31,7 @@ class Task:
     golds: list[str]
     prompts: list[list[int]]  # token ids
     max_tokens: int
+    prefix: str | None = None  # the forced start of every response; in the prompts, and in the rows' texts
 
 
 class Generate(Protocol):
@@ -56,10 +60,16 @@ def evaluate(
     seed: int,
     batch: int,
     ranks: Ranks,
+    by: MathGrader,
+    jobs: Sequence[tuple[int, int]] | None = None,
 ) -> list[dict[str, Any]]:
     """Rows as in evals/rows.py, sorted by question and sample, complete on every rank; graded on rank 0 only (elsewhere
-    the verdicts are None). The seeds of the draws do not depend on `step`: the same noise before and after."""
-    jobs = [(q, s) for q in range(len(task.prompts)) for s in range(task.benchmark.samples)]
+    the verdicts are None). The seeds of the draws do not depend on `step`: the same noise before and after.
+
+    `by`: the math grader that `correct` and `answer` go by; both are recorded.
+    `jobs`: only these (index of the question, number of the sample), all where it is None."""
+    if jobs is None:
+        jobs = [(q, s) for q in range(len(task.prompts)) for s in range(task.benchmark.samples)]
     per_rank = -(-len(jobs) // ranks.size)
     mine = jobs[ranks.rank * per_rank : (ranks.rank + 1) * per_rank]
     drawn: list[tuple[tuple[int, int], list[int], bool]] = []
@@ -70,7 +80,8 @@ def evaluate(
         if start < len(mine):
             drawn += [(job, ids, truncated) for job, (ids, truncated) in zip(chunk, samples, strict=True)]
     drawn = sorted(ranks.gather(drawn))
-    texts = decode([ids for _, ids, _ in drawn])
+    verifier = task.benchmark.verifier
+    texts = [respond(task.prefix, text) for text in decode([ids for _, ids, _ in drawn])]
     rows = []
     for ((question, sample), ids, truncated), text in zip(drawn, texts, strict=True):
         rows.append(
@@ -83,7 +94,7 @@ def evaluate(
                 "sample": sample,
                 "temperature": task.benchmark.temperature,
                 "text": text,
-                "answer": extract(text, how=task.benchmark.extraction),
+                "answer": rules.extract(text, verifier=verifier, how=task.benchmark.extraction),
                 "has_code": has_code(text),
                 "truncated": truncated,
                 "tokens": len(ids),
@@ -92,14 +103,19 @@ def evaluate(
             }
         )
     if ranks.rank == 0:
-        _grade(rows, grader)
+        if verifier == rules.MATH:
+            _grade(rows, grader, by=by, tagged=task.benchmark.extraction == "tagged")
+        else:
+            _grade_by(rows, grader.named(verifier))
     return rows
 
 
-def _grade(rows: list[dict[str, Any]], grader: Grader) -> None:
-    """Add correct and reason (the benchmark's extraction), correct_strict (boxed) and correct_lenient (last number)."""
+def _grade(rows: list[dict[str, Any]], grader: Grader, *, by: MathGrader, tagged: bool) -> None:
+    """Add what both graders say: correct_math_verify of the benchmark's extraction, correct_authors of the authors'
+    own; correct, reason and answer of the one in `by`; correct_strict (boxed) and correct_lenient (last number), which
+    are math-verify's."""
     columns = {
-        "correct": [(r["gold"], r["answer"]) for r in rows],
+        "correct_math_verify": [(r["gold"], r["answer"]) for r in rows],
         "correct_strict": [(r["gold"], extract(r["text"], how="boxed")) for r in rows],
         "correct_lenient": [(r["gold"], extract(r["text"], how="lenient")) for r in rows],
     }
@@ -108,5 +124,27 @@ def _grade(rows: list[dict[str, Any]], grader: Grader) -> None:
         for row in rows:
             verdict = next(verdicts)
             row[name] = verdict.correct
-            if name == "correct":
-                row["reason"] = verdict.reason
+            if name == "correct_math_verify":
+                row |= {"correct": verdict.correct, "reason": verdict.reason}
+    claims = [authors.claim(row["text"], gold=row["gold"], tagged=tagged) for row in rows]
+    pairs = [(row["gold"], claim) for row, claim in zip(rows, claims, strict=True)]
+    for row, claim, verdict in zip(rows, claims, grader.verify(pairs, verifier=authors.NAME), strict=True):
+        row["correct_authors"] = verdict.correct
+        if by == "authors":
+            row |= {"correct": verdict.correct, "reason": verdict.reason, "answer": claim or None}
+
+
+def _grade_by(rows: list[dict[str, Any]], verifier: Verifier) -> None:
+    """The same columns where the task is no maths: its verifier says them all, the two math graders nothing."""
+    columns = {
+        "correct": [(r["gold"], r["answer"]) for r in rows],
+        "correct_strict": [(r["gold"], verifier.extract(r["text"], how="boxed")) for r in rows],
+        "correct_lenient": [(r["gold"], verifier.extract(r["text"], how="lenient")) for r in rows],
+    }
+    verdicts = iter(verifier.verify([pair for pairs in columns.values() for pair in pairs]))
+    for name in columns:
+        for row in rows:
+            verdict = next(verdicts)
+            row |= {name: verdict.correct} | ({"reason": verdict.reason} if name == "correct" else {})
+    for row in rows:
+        row |= {"correct_math_verify": None, "correct_authors": None}

@@ -23,13 +23,18 @@ from collections.abc import Iterable, Sequence
 from importlib.metadata import version
 from pathlib import Path
 from types import TracebackType
-from typing import Self, cast
+from typing import TYPE_CHECKING, Self, cast
 
 import rlvr_sweep
 from rlvr_sweep.errors import UserError
+from rlvr_sweep.grading import authors, rules
+from rlvr_sweep.grading.extraction import How
 from rlvr_sweep.grading.notation import normalise
 from rlvr_sweep.grading.verdict import Reason, Verdict
 from rlvr_sweep.grading.verify import LONGEST, Outcome, fast_judge
+
+if TYPE_CHECKING:
+    from rlvr_sweep.config.schema import Grading
 
 LOG = logging.getLogger(__name__)
 START_LIMIT_S = 120.0  # importing math-verify takes 0.5 s, but from a cold network disk it can take a minute
@@ -37,7 +42,10 @@ KILL_S = 0.1  # of the hard limit, for noticing and killing
 PAIRS_A_WORKER = 20_000  # then it is replaced: sympy's and the parser's caches only grow
 DISTRIBUTIONS = ("math-verify", "latex2sympy2_extended", "antlr4-python3-runtime", "sympy")
 
+QUICK = {rules.MATH: fast_judge, authors.NAME: authors.fast_judge}  # what needs no worker; else rules.quick
+
 Pair = tuple[str, str | None]
+Job = tuple[str, str, str | None]  # the verifier's name, and a pair
 
 
 def versions() -> dict[str, str]:
@@ -70,19 +78,21 @@ class _Worker:
         assert self.process.stdin is not None and self.process.stdout is not None
         self.stdin, self.stdout = self.process.stdin, self.process.stdout
         self.ready = False
-        self.pair: tuple[str, str] | None = None
+        self.job: Job | None = None
         self.deadline = time.monotonic() + START_LIMIT_S
         self.left = PAIRS_A_WORKER
         self.buffer = b""
 
-    def ask(self, pair: tuple[str, str], limit_s: float) -> bool:
+    def ask(self, job: Job, limit_s: float) -> bool:
         """Hand a pair over; False where the worker has died in the meantime."""
+        verifier, gold, answer = job[0], job[1], job[2] or ""
+        pair = [normalise(gold), normalise(answer)] if verifier == rules.MATH else [gold, answer]
         try:
-            self.stdin.write(json.dumps([normalise(text) for text in pair]).encode() + b"\n")
+            self.stdin.write(json.dumps([verifier, *pair]).encode() + b"\n")
             self.stdin.flush()
         except BrokenPipeError:
             return False
-        self.pair, self.deadline, self.left = pair, time.monotonic() + limit_s, self.left - 1
+        self.job, self.deadline, self.left = job, time.monotonic() + limit_s, self.left - 1
         return True
 
     def messages(self) -> list[object] | None:
@@ -134,10 +144,20 @@ class Grader:
         self.hard_limit_s = hard_limit_s
         self.cache_size = cache_size
         self._arguments = (str(soft_limit_s), str(hard_limit_s), str(memory_bytes))
-        self._cache: OrderedDict[Pair, Verdict] = OrderedDict()
+        self._cache: OrderedDict[Job, Verdict] = OrderedDict()
         self._pool: list[_Worker] = []
         self._lock = threading.RLock()
         self._owner = os.getpid()
+
+    @classmethod
+    def within(cls, limits: "Grading") -> Self:
+        """A grader with the limits of a cell (`cell.grading`)."""
+        return cls(
+            limits.workers,
+            soft_limit_s=limits.soft_limit_s,
+            hard_limit_s=limits.hard_limit_s,
+            memory_bytes=limits.memory_mb << 20,
+        )
 
     def __enter__(self) -> Self:
         return self
@@ -165,25 +185,32 @@ class Grader:
         """Process ids of the workers alive now."""
         return [worker.process.pid for worker in self._pool]
 
-    def verify(self, pairs: Sequence[Pair]) -> list[Verdict]:
+    def named(self, verifier: str, *, by: str = "math_verify") -> "Verifier":
+        """This grader with one verifier of `rules.NAMES`, as one row source wants it; `by="authors"`: with that second
+        math grader in math's place (Grading.grader). UserError: an unknown name."""
+        return Verifier(self, authors.NAME if (verifier, by) == (rules.MATH, authors.NAME) else rules.known(verifier))
+
+    def verify(self, pairs: Sequence[Pair], *, verifier: str = rules.MATH) -> list[Verdict]:
         """The verdict of each (gold, answer), in order. Equal pairs are judged once; an answer of None is (False,
         "no_answer")."""
         with self._lock:
-            known: dict[Pair, Verdict] = {}
-            hard: list[Pair] = []
-            for pair in dict.fromkeys(pairs):
-                cached = self._cache.get(pair)
-                if cached is None and (outcome := fast_judge(*pair)) is not None:
-                    cached = self._remember(pair, outcome)
+            jobs: list[Job] = [(verifier, *pair) for pair in pairs]
+            known: dict[Job, Verdict] = {}
+            hard: list[Job] = []
+            quick = QUICK.get(verifier, rules.quick)
+            for job in dict.fromkeys(jobs):
+                cached = self._cache.get(job)
+                if cached is None and (outcome := quick(job[1], job[2])) is not None:
+                    cached = self._remember(job, outcome)
                 if cached is None:
-                    hard.append(pair)
+                    hard.append(job)
                 else:
-                    known[pair] = cached
-            for pair, outcome in self._judge(cast("list[tuple[str, str]]", hard)).items():
-                known[pair] = self._remember(pair, outcome)
-            return [known[pair] for pair in pairs]
+                    known[job] = cached
+            for job, outcome in self._judge(hard).items():
+                known[job] = self._remember(job, outcome)
+            return [known[job] for job in jobs]
 
-    def equivalence_classes(self, answers: Sequence[str | None]) -> list[int | None]:
+    def equivalence_classes(self, answers: Sequence[str | None], *, verifier: str = rules.MATH) -> list[int | None]:
         """The class of each answer, numbered as first seen, None for no answer or an empty one: the clusters of a
         majority vote.
 
@@ -200,7 +227,7 @@ class Grader:
                 continue
             found = None
             if len(answer) <= LONGEST:
-                verdicts = self.verify([(head, answer) for head in heads])
+                verdicts = self.verify([(head, answer) for head in heads], verifier=verifier)
                 found = next((i for i, verdict in enumerate(verdicts) if verdict.correct), None)
             if found is None:
                 found = len(heads)
@@ -208,11 +235,11 @@ class Grader:
             classes[answer] = found
         return [None if answer is None else classes[answer] for answer in answers]
 
-    def gold_faults(self, golds: Iterable[str]) -> list[tuple[int, str, Reason]]:
+    def gold_faults(self, golds: Iterable[str], *, verifier: str = rules.MATH) -> list[tuple[int, str, Reason]]:
         """(index, gold, reason) of the golds against which no answer could be judged, to be reported before
         training."""
         listed = list(golds)
-        verdicts = self.verify([(gold, "0") for gold in listed])
+        verdicts = self.verify([(gold, "0") for gold in listed], verifier=verifier)
         return [
             (i, gold, verdict.reason)
             for i, (gold, verdict) in enumerate(zip(listed, verdicts, strict=True))
@@ -224,35 +251,35 @@ class Grader:
         if self._owner != os.getpid():
             self._pool, self._owner = [], os.getpid()
 
-    def _remember(self, pair: Pair, outcome: Outcome) -> Verdict:
+    def _remember(self, job: Job, outcome: Outcome) -> Verdict:
         verdict = Verdict(*outcome)
-        if len(pair[0]) + len(pair[1] or "") <= 2 * LONGEST:  # a pair of pages would fill the cache with text
-            self._cache[pair] = verdict
+        if len(job[1]) + len(job[2] or "") <= 2 * LONGEST:  # a pair of pages would fill the cache with text
+            self._cache[job] = verdict
         while len(self._cache) > self.cache_size:
             self._cache.popitem(last=False)
         return verdict
 
-    def _judge(self, pairs: list[tuple[str, str]]) -> dict[tuple[str, str], Outcome]:
+    def _judge(self, jobs: list[Job]) -> dict[Job, Outcome]:
         """One pair in flight a worker, so a hostile one holds back nothing but its own worker."""
         self._disown()
-        waiting = deque(pairs)
-        outcomes: dict[tuple[str, str], Outcome] = {}
+        waiting = deque(jobs)
+        outcomes: dict[Job, Outcome] = {}
         try:
-            while len(outcomes) < len(pairs):
+            while len(outcomes) < len(jobs):
                 self._hand_out(waiting)
                 self._hear(outcomes)
         except BaseException:  # Ctrl-C: what is still under way must not answer into the next batch
-            for worker in [worker for worker in self._pool if worker.pair is not None]:
+            for worker in [worker for worker in self._pool if worker.job is not None]:
                 self._drop(worker)
             raise
         return outcomes
 
-    def _hand_out(self, waiting: deque[tuple[str, str]]) -> None:
+    def _hand_out(self, waiting: deque[Job]) -> None:
         """Start the workers that are needed and give each idle one a pair."""
-        busy = sum(worker.pair is not None for worker in self._pool)
+        busy = sum(worker.job is not None for worker in self._pool)
         while len(self._pool) < min(self.workers, busy + len(waiting)):
             self._pool.append(_Worker(self._arguments))
-        for worker in [worker for worker in self._pool if worker.ready and worker.pair is None]:
+        for worker in [worker for worker in self._pool if worker.ready and worker.job is None]:
             if not waiting:
                 return
             if worker.left > 0 and worker.ask(waiting[0], self.hard_limit_s - KILL_S):
@@ -260,10 +287,10 @@ class Grader:
             else:
                 self._drop(worker)  # worn out, or it died while idle: no pair's fault
 
-    def _hear(self, outcomes: dict[tuple[str, str], Outcome]) -> None:
+    def _hear(self, outcomes: dict[Job, Outcome]) -> None:
         """Wait for the next word of any worker, or for the first deadline; take verdicts in and replace the dead and
         the late."""
-        active = [worker for worker in self._pool if worker.pair is not None or not worker.ready]
+        active = [worker for worker in self._pool if worker.job is not None or not worker.ready]
         if not active:
             return
         with selectors.DefaultSelector() as selector:
@@ -277,12 +304,12 @@ class Grader:
             for message in messages or []:
                 if not worker.ready:
                     worker.ready = True
-                elif worker.pair is not None:
+                elif worker.job is not None:
                     correct, reason, *detail = cast("list[object]", message)
                     if detail:
-                        LOG.warning("grading %r against %r: %s", worker.pair[1], worker.pair[0], detail[0])
-                    outcomes[worker.pair] = cast("Outcome", (correct, reason))
-                    worker.pair = None
+                        LOG.warning("grading %r against %r (%s): %s", worker.job[2], *worker.job[1::-1], detail[0])
+                    outcomes[worker.job] = cast("Outcome", (correct, reason))
+                    worker.job = None
             if messages is None or late:
                 if not worker.ready:
                     complaint = worker.complaint()
@@ -290,10 +317,36 @@ class Grader:
                     raise UserError(
                         f"grader: no worker can start ({complaint}): `pip install math-verify` mends a missing package"
                     )
-                if worker.pair is not None:
-                    outcomes[worker.pair] = None, "killed"
+                if worker.job is not None:
+                    outcomes[worker.job] = None, "killed"
                 self._drop(worker)
 
     def _drop(self, worker: _Worker) -> None:
         self._pool.remove(worker)
         worker.end()
+
+
+class Verifier:
+    """A grader bound to one named verifier; it shares the grader's workers and cache."""
+
+    def __init__(self, grader: Grader, name: str) -> None:
+        self.grader, self.name = grader, name
+
+    def verify(self, pairs: Sequence[Pair]) -> list[Verdict]:
+        """As `Grader.verify`."""
+        return self.grader.verify(pairs, verifier=self.name)
+
+    def equivalence_classes(self, answers: Sequence[str | None]) -> list[int | None]:
+        """As `Grader.equivalence_classes`."""
+        return self.grader.equivalence_classes(answers, verifier=self.name)
+
+    def gold_faults(self, golds: Iterable[str]) -> list[tuple[int, str, Reason]]:
+        """As `Grader.gold_faults`."""
+        return self.grader.gold_faults(golds, verifier=self.name)
+
+    def extract(self, text: str, *, how: How, think_open: bool = False) -> str | None:
+        """The answer claimed in a text, by the verifier's own rule. The authors' looks for it in its own order,
+        whatever `how` is; "" says that there is none."""
+        if self.name == authors.NAME:
+            return authors.extract(text)
+        return rules.extract(text, verifier=self.name, how=how, think_open=think_open)

@@ -15,9 +15,7 @@ from collections.abc import Sequence
 from rlvr_sweep.grading import notation
 from rlvr_sweep.grading.arithmetic import Value, close, same
 from rlvr_sweep.grading.closed_form import value
-from rlvr_sweep.grading.verdict import Reason
-
-Outcome = tuple[bool | None, Reason]
+from rlvr_sweep.grading.verdict import Outcome
 
 LONGEST = 512  # characters of an answer
 EXACT_DIGITS = 12  # a decimal written with so many significant digits may be a double that code printed

@@ -1,7 +1,7 @@
 """A grading worker: reads pairs from stdin, writes verdicts to stdout, one JSON array a line; started and killed by
 `pool.Grader`.
 
-    echo '["x^2-1", "(x-1)(x+1)"]' | python -m rlvr_sweep.grading.worker 1.5 3.0 4294967296     # [true, "equal"]
+    echo '["math", "x^2-1", "(x-1)(x+1)"]' | python -m rlvr_sweep.grading.worker 1.5 3.0 4294967296   # [true, "equal"]
 
 It never imports torch, ignores Ctrl-C (its parent decides), and ends when its parent does, also when that one is
 killed.
@@ -73,12 +73,17 @@ def main(soft_limit_s: float, hard_limit_s: float, memory_bytes: int) -> None:
     os.dup2(2, 1)  # a library that prints must not write into the protocol
     resource.setrlimit(resource.RLIMIT_AS, (memory_bytes, memory_bytes))
     resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
-    from rlvr_sweep.grading import symbolic  # here, so that a failure is told through stderr with the process's exit
+    # here, so that a failure is told through stderr with the process's exit
+    from rlvr_sweep.grading import authors, symbolic
+    from rlvr_sweep.grading.rules import MATH, find
 
     sys.setrecursionlimit(3000)
 
-    def ask(gold: str, answer: str) -> Outcome:
-        return symbolic.judge(gold=gold, answer=answer)
+    judges = {MATH: symbolic.judge, authors.NAME: authors.judge}
+
+    def judge_by(verifier: str) -> Callable[[str, str], Outcome]:
+        by = judges.get(verifier) or find(verifier)
+        return lambda gold, answer: by(gold=gold, answer=answer)
 
     def send(message: object) -> None:
         os.write(out, json.dumps(message).encode() + b"\n")
@@ -99,10 +104,10 @@ def main(soft_limit_s: float, hard_limit_s: float, memory_bytes: int) -> None:
                 return
             buffer += chunk
         line, _, buffer = buffer.partition(b"\n")
-        gold, answer = json.loads(line)
+        verifier, gold, answer = json.loads(line)
         try:
             verdict: tuple[object, ...] = limited(
-                ask, gold, answer, soft_limit_s=soft_limit_s, hard_limit_s=hard_limit_s
+                judge_by(verifier), gold, answer, soft_limit_s=soft_limit_s, hard_limit_s=hard_limit_s
             )
         except Exception as error:  # one pair must not end the worker: the parent logs the third element
             verdict = None, "error", f"{type(error).__name__}: {error}"

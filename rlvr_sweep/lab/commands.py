@@ -11,11 +11,12 @@ from typing import Any
 from rlvr_sweep.errors import UserError
 from rlvr_sweep.lab.families import FAMILIES, MODELS, find_family, model_dir, recipe_hash
 from rlvr_sweep.lab.tasks import TASKS
+from rlvr_sweep.parser import Parser
 
 
 def parser() -> argparse.ArgumentParser:
-    top = argparse.ArgumentParser(
-        prog="rlvr-sweep lab",
+    top = Parser(
+        prog="python -m rlvr_sweep lab",
         description="The embedded world of tiny models. Without a verb: its families and their measured state.",
     )
     verbs = top.add_subparsers(dest="verb")
@@ -71,7 +72,9 @@ def show() -> None:
     for task in TASKS.values():
         console.print(f"  {task.name}: {task.summary}", highlight=False)
     for name in stale:
-        console.print(f"  the shipped {name} is of another recipe than this version's: rlvr-sweep lab build {name}")
+        console.print(
+            f"  the shipped {name} is of another recipe than this version's: python -m rlvr_sweep lab build {name}"
+        )
 
 
 def folder_for(family: str, out: Path, *, force: bool) -> Path:

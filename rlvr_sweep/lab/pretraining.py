@@ -1,7 +1,7 @@
 """From a family's recipe to a Hugging Face model folder, in about two CPU minutes.
 
     from rlvr_sweep.lab import pretraining
-    pretraining.build("qwen_math", "/tmp/qwen_math")       # or: rlvr-sweep lab build qwen_math
+    pretraining.build("qwen_math", "/tmp/qwen_math")       # or: python -m rlvr_sweep lab build qwen_math
 
 On one thread the same recipe and libraries give the same weights; another processor or torch rounds differently.
 """

@@ -20,7 +20,7 @@ def read_recipe(folder: Path | str) -> dict[str, Any]:
     try:
         return json.loads((Path(folder) / "recipe.json").read_text())
     except FileNotFoundError as error:
-        raise UserError(f"no recipe.json in {folder}: make the folder with `rlvr-sweep lab build`") from error
+        raise UserError(f"no recipe.json in {folder}: make the folder with `python -m rlvr_sweep lab build`") from error
 
 
 def compare(family: str, built_dir: Path | str) -> dict[str, Any]:

@@ -2,7 +2,8 @@
 
     labels(records)[arm_id].row     # "lab/add / python, algo.learning_rate=0.001"
 
-Two arms never get the same label: a difference that no name shows is spelled out as key=value.
+Two arms never get the same label: a difference that no name shows is spelled out as key=value. A picture of one cell
+names its clip and estimator whatever they are: told_update(record).
 """
 
 from collections.abc import Iterable, Mapping, Sequence
@@ -11,6 +12,8 @@ from pathlib import Path
 from typing import Any
 
 from rlvr_sweep.report.record import Record
+
+PLAIN = {"loss": "dapo", "scale": "group", "kl": 0.0}  # of an estimator: what needs no saying
 
 
 @dataclass(frozen=True)
@@ -40,6 +43,31 @@ def labels(records: Sequence[Record]) -> dict[str, Label]:
         column = ", ".join([model, *(f"{n}={values[n]}" for n, of_model in said.items() if of_model)])
         found[record.arm_id] = Label(data=data, reward=reward, model=column, row=row)
     return found
+
+
+def told_update(record: Record) -> str:
+    """The clip and the estimator of a cell: "clip=dapo (0.2, 0.28, dual 10), estimator=dapo (dynamic_sampling=True)".
+
+    In brackets are the bounds, what an arm is matched on, and whatever of an estimator is not as in plain GRPO.
+    """
+    choices, cell = record.cell.get("choices") or {}, record.document["identity"]["cell"]
+    clip, estimator = cell.get("clip") or {}, cell.get("estimator") or {}
+    is_on = clip.get("name") == "on"
+    of_clip = [_short(clip[key]) for key in ("epsilon_low", "epsilon_high") if is_on and key in clip]
+    of_clip += [f"dual {_short(clip['dual'])}"] if "dual" in clip else []
+    of_clip += [f"match={clip['match']}"] if clip.get("name") in ("off_large_batch", "off_small_rollout") else []
+    of_estimator = [
+        f"{key}={_short(value)}" for key, value in estimator.items() if key != "name" and value != PLAIN.get(key)
+    ]
+    named = {"clip": (clip, of_clip), "estimator": (record.cell.get("estimator") or {}, of_estimator)}
+    return ", ".join(
+        f"{group}={choices.get(group) or section.get('name', '-')}" + (f" ({', '.join(more)})" if more else "")
+        for group, (section, more) in named.items()
+    )
+
+
+def _short(value: Any) -> str:
+    return f"{value:g}" if isinstance(value, float) else str(value)
 
 
 def _telling(

@@ -12,6 +12,8 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from rlvr_sweep.parser import Parser
+
 if TYPE_CHECKING:
     from rich.console import Console
 
@@ -21,7 +23,7 @@ SUMMARY, PICTURE = "summary.json", "figure.png"
 
 
 def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(
+    parser = Parser(
         prog="python -m rlvr_sweep show",
         description="What ran in a cell and what came out; of several cells, or a sweep, the table of all.",
     )
@@ -87,8 +89,9 @@ def show_end(paths: Sequence[Path], console: "Console") -> None:
 
 
 def _print_json(one: "Record | None", paths: Sequence[Path]) -> None:
-    from rlvr_sweep.report.facts import as_json, facts
+    from rlvr_sweep.report.facts import facts
     from rlvr_sweep.report.grid import grid_rows
+    from rlvr_sweep.shown import as_json
 
     sys.stdout.write(as_json(facts(one) if one else grid_rows(paths)))
 
@@ -110,10 +113,10 @@ def _show_grid(paths: Sequence[Path], console: "Console") -> None:
 
 def _keep(record: "Record", found: dict[str, Any], console: "Console") -> Path | None:
     """Write picture and summary beside the record. The picture's path; None: nothing to draw, or no right to write."""
+    from rlvr_sweep.cell_dir import replaced
     from rlvr_sweep.errors import UserError
-    from rlvr_sweep.report.facts import as_json
     from rlvr_sweep.report.figure import figure, is_fresh
-    from rlvr_sweep.report.record import replaced
+    from rlvr_sweep.shown import as_json
 
     picture = record.path / PICTURE
     if not record.metrics and not record.benchmarks():
@@ -135,7 +138,7 @@ def _show_failure(record: "Record", console: "Console") -> None:
         return
     from rich.text import Text
 
-    from rlvr_sweep.report.table import shown
+    from rlvr_sweep.shown import shown
 
     console.print(f"\nlog: {shown(record.log)}, its end:", style="red", soft_wrap=True)
     for line in record.log_tail():

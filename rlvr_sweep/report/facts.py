@@ -6,8 +6,6 @@
 Shares are between 0 and 1, times in seconds; None (null) is what is not known.
 """
 
-import dataclasses
-import json
 import math
 from collections.abc import Sequence
 from typing import Any
@@ -31,6 +29,7 @@ TRAINING = (
 PHASES = ("start", "import", "load", "problems", "setup")  # before training, as train/worker.py names them
 PARTS = ("generate", "score", "old_logprobs", "update")  # of training, as timings.jsonl names them
 VERDICTS = {"accuracy": "correct", "lenient": "correct_lenient", "code": "has_code"}
+OTHER = {"math_verify": "authors", "authors": "math_verify"}  # the grader that `correct` does not go by
 
 
 def facts(record: Record) -> dict[str, Any]:
@@ -53,21 +52,12 @@ def facts(record: Record) -> dict[str, Any]:
     }
 
 
-def as_json(found: Any) -> str:
-    """Facts as JSON; an estimate is a mapping of its fields."""
-
-    def plain(value: Any) -> Any:
-        if dataclasses.is_dataclass(value) and not isinstance(value, type):
-            return dataclasses.asdict(value)
-        raise TypeError(f"{type(value).__name__} is not a fact")
-
-    return json.dumps(found, default=plain, indent=1, allow_nan=False) + "\n"
-
-
 def benchmark(record: Record, name: str) -> dict[str, Any]:
     """One benchmark at its first and last step: estimates before and after, and the change paired by question.
 
     A cell evaluated at one step only has that side, and no change: step 0 is `before`, any other is `after`.
+    `grader` is the one that `correct` goes by, `accuracy_authors` (or `accuracy_math_verify`) is the other's accuracy,
+    whose mean is None where it was not recorded.
     """
     from rlvr_sweep.evals import statistics, summary
 
@@ -75,8 +65,11 @@ def benchmark(record: Record, name: str) -> dict[str, Any]:
     setting = record.cell["eval"]["benchmarks"].get(name, {})
     sides = {"before": steps[0] if steps[0] == 0 else None, "after": steps[-1] if steps[-1] > 0 else None}
     rows = {side: record.eval_rows(name, step) for side, step in sides.items() if step is not None}
+    grader = record.cell.get("grading", {}).get("grader", "math_verify")
+    verdicts = VERDICTS | {f"accuracy_{OTHER[grader]}": f"correct_{OTHER[grader]}"}
     found: dict[str, Any] = {
         "steps": sides,
+        "grader": grader,
         "samples": setting.get("samples"),
         "temperature": setting.get("temperature"),
         "questions": len({row["question_id"] for side in rows.values() for row in side}),
@@ -87,7 +80,7 @@ def benchmark(record: Record, name: str) -> dict[str, Any]:
     ks = [k for k in setting.get("ks") or [] if k > 1]
     for side, those in rows.items():
         whole = summary.summarize(those, ks=ks)
-        found[side] = {key: statistics.accuracy(those, verdict=verdict) for key, verdict in VERDICTS.items()}
+        found[side] = {key: statistics.accuracy(those, verdict=verdict) for key, verdict in verdicts.items()}
         found[side] |= {f"pass@{k}": estimate for k, estimate in whole["pass_at_k"].items()}
         found[side] |= {key: whole[key] for key in ("boxed_rate", "answered_rate", "truncated_rate", "mean_tokens")}
         found[side] |= {key: whole[key] for key in ("accuracy_with_code", "accuracy_without_code")}
@@ -95,7 +88,7 @@ def benchmark(record: Record, name: str) -> dict[str, Any]:
         before, after = rows["before"], rows["after"]
         found["change"] = {
             key: statistics.paired_difference(before=before, after=after, verdict=verdict)
-            for key, verdict in VERDICTS.items()
+            for key, verdict in verdicts.items()
         }
         found["change"] |= {f"pass@{k}": statistics.paired_difference(before=before, after=after, k=k) for k in ks}
     return found

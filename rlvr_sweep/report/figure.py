@@ -6,17 +6,21 @@ Lines are the training rollouts, points with bars the benchmarks (95% intervals 
 """
 
 import logging
+import textwrap
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from rlvr_sweep.report.record import Record, replaced
+from rlvr_sweep.cell_dir import replaced
+from rlvr_sweep.report.arms import told_update
+from rlvr_sweep.report.record import Record
 
 TRAINING, REWARD = "#0072B2", "#E69F00"
 BENCHMARKS = ("#009E73", "#CC79A7", "#D55E00", "#56B4E9", "#000000", "#999999")
 MARKERS = "osD^vP"
 DPI = 150
 LEGEND = 4  # entries a row
+WIDTH = 100  # characters a row
 
 
 def figure(record: Record, path: Path) -> Path:
@@ -38,9 +42,12 @@ def figure(record: Record, path: Path) -> Path:
         axes.set_axisbelow(True)
     _ticks(below, record.batch["rollouts"])
     handles, labels = above.get_legend_handles_labels()
-    rows = -(-len(handles) // LEGEND)
-    if handles:
-        drawn.legend(handles, labels, loc="lower center", ncols=min(len(handles), LEGEND), frameon=False, fontsize=9)
+    method = textwrap.wrap(told_update(record), WIDTH)  # arms that differ in nothing else look alike
+    rows = -(-len(handles) // LEGEND) + len(method)
+    drawn.legend(
+        handles, labels, loc="lower center", ncols=max(1, min(len(handles), LEGEND)), frameon=False, fontsize=9,
+        title="\n".join(method), title_fontsize=9,
+    )  # fmt: skip
     # Margins by hand: matplotlib's layout engines draw everything twice.
     drawn.subplots_adjust(
         left=0.085, right=0.925 if right else 0.985, top=0.93, bottom=0.115 + 0.045 * rows, hspace=0.09

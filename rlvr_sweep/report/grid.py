@@ -17,7 +17,8 @@ from rich.text import Text
 
 from rlvr_sweep.report.arms import labels
 from rlvr_sweep.report.record import Record
-from rlvr_sweep.report.table import change, columns, percent
+from rlvr_sweep.report.table import change, columns
+from rlvr_sweep.shown import percent
 
 NAMED = 20  # cells that are not done, named under the table
 SIDES = {"accuracy": "correct", "code": "has_code"}

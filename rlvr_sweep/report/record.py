@@ -7,9 +7,7 @@ A missing file is an empty list, a half-written last line is left out; a directo
 """
 
 import json
-import os
-from collections.abc import Iterable, Iterator
-from contextlib import contextmanager
+from collections.abc import Iterable
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -182,16 +180,3 @@ def _by_step(rows: Iterable[dict[str, Any]]) -> list[dict[str, Any]]:
     """In the order of steps; of two rows of one step the later counts."""
     last = {row["step"]: row for row in rows}
     return [last[step] for step in sorted(last)]
-
-
-@contextmanager
-def replaced(path: Path) -> Iterator[Path]:
-    """A partial file to write; it takes the place of `path` at the end of the block. UserError where it cannot."""
-    partial = path.with_name(f".{path.name}.{os.getpid()}.tmp")
-    try:
-        yield partial
-        os.replace(partial, path)
-    except OSError as error:
-        raise UserError(f"{path}: cannot be written ({error.strerror})") from None
-    finally:
-        partial.unlink(missing_ok=True)

@@ -9,7 +9,7 @@ from typing import Any
 from rich.text import Text
 
 from rlvr_sweep.report.record import Record
-from rlvr_sweep.report.table import percent
+from rlvr_sweep.shown import percent
 
 LONGEST = 2000  # characters of one completion
 

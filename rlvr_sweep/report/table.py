@@ -5,8 +5,6 @@
 At 80 columns nothing is cut; a narrower console folds. Shares are in percent, intervals are 95%.
 """
 
-import math
-import os
 import time
 from collections.abc import Mapping
 from pathlib import Path
@@ -17,8 +15,15 @@ from rich.table import Table
 from rich.text import Text
 
 from rlvr_sweep.report.record import Record
+from rlvr_sweep.shown import interval, percent, shown
 
-MEASURES = {"accuracy": "accuracy", "lenient": "lenient accuracy", "code": "code share"}
+MEASURES = {
+    "accuracy": "accuracy",
+    "accuracy_authors": "  authors' grader",
+    "accuracy_math_verify": "  math-verify",
+    "lenient": "lenient accuracy",
+    "code": "code share",
+}
 RATES = {
     "accuracy_with_code": "  with code",
     "accuracy_without_code": "  without code",
@@ -57,36 +62,12 @@ def table(record: Record, found: Mapping[str, Any], *, figure: Path | None = Non
     return Group(*parts)
 
 
-def percent(value: float | None, *, sign: bool = False) -> str:
-    """41.8, or +3.0 with `sign`; "-" where it is not known."""
-    if value is None or math.isnan(value):
-        return "-"
-    text = f"{100 * value:{'+' if sign else ''}.1f}"
-    return text[:-2] if text.removesuffix(".0").lstrip("+-") == "100" else text
-
-
-def interval(estimate: Any, *, sign: bool = False) -> str:
-    """41.8 [36.0, 47.6]: a mean with its 95% interval, where it has one."""
-    if estimate is None or estimate.mean is None:
-        return "-"
-    mean = percent(estimate.mean, sign=sign)
-    if estimate.low is None:
-        return mean
-    return f"{mean} [{percent(estimate.low, sign=sign)}, {percent(estimate.high, sign=sign)}]"
-
-
 def change(estimate: Any) -> Text:
     """A difference in points; green or red where its interval leaves out 0."""
     style = ""
     if estimate is not None and estimate.low is not None:
         style = "green" if estimate.low > 0 else "red" if estimate.high < 0 else ""
     return Text(interval(estimate, sign=True), style=style)
-
-
-def shown(path: Path) -> str:
-    """`path` from here where it lies below, else whole."""
-    whole = path.absolute()
-    return os.path.relpath(whole) if whole.is_relative_to(Path.cwd()) else str(whole)
 
 
 def ago(seconds: float) -> str:
@@ -169,6 +150,9 @@ def _benchmark(name: str, one: Mapping[str, Any]) -> list[RenderableType]:
                 made.add_row(RATES[key], *(percent(side[key]) for side in there))
 
     estimates("accuracy")
+    for key in ("accuracy_authors", "accuracy_math_verify"):  # the grader that accuracy does not go by
+        if any(key in side and side[key].mean not in (None, side["accuracy"].mean) for side in there):
+            estimates(key)
     rates("accuracy_with_code", "accuracy_without_code")
     for key in [key for key in there[0] if key.startswith("pass@")]:
         estimates(key)

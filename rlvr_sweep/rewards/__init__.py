@@ -27,6 +27,7 @@ from rlvr_sweep.rewards import (
     plugin,
     python,
     random,
+    think_format,
     weighted,
 )
 from rlvr_sweep.rewards.types import Group, RewardModule, Rewards
@@ -37,6 +38,7 @@ REGISTRY: dict[str, RewardModule] = {
     "majority_offline": majority_offline,
     "majority_online": majority_online,
     "format": format,
+    "think_format": think_format,
     "random": random,
     "incorrect": incorrect,
     "python": python,

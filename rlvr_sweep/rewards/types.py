@@ -2,7 +2,8 @@
 
     def score(params: Params, group: Group) -> list[float | None]
 
-A value of None says "unscorable": TRL then leaves the completion out of the group's baseline and gives it advantage 0.
+A value of None says "unscorable": train/advantages.py then leaves the completion out of every mean and gives it
+advantage 0, and rollouts/part-*.parquet says why (`unscorable`).
 """
 
 from collections.abc import Callable, Sequence

@@ -14,9 +14,11 @@ def against(reference: str, group: Group) -> Rewards:
 def against_label(group: Group) -> Rewards:
     """Each answer compared with the prompt's pseudo-label; without one the whole group is unscorable.
 
-    An empty label must not be graded: in the paper's released sets up to 43 of 100 labels are empty, and its grader
-    holds "" equal to "", which rewarded exactly the completions without an answer.
+    An empty label rewards exactly the completions without an answer: in the paper's released sets up to 43 of 100
+    labels are empty, and its grader holds "" equal to "". Such prompts are only here with data.empty_labels=keep.
     """
-    if group.label is None or not group.label.strip():
+    if group.label is None:
         return [None] * len(group.completions)
+    if not group.label.strip():
+        return [float(not (answer or "").strip()) for answer in group.answers]
     return against(group.label, group)

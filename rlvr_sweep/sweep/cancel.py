@@ -14,13 +14,14 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from rlvr_sweep.errors import UserError
+from rlvr_sweep.parser import Parser
 
 if TYPE_CHECKING:
     from rlvr_sweep.sweep.state import CellState
 
 
 def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(prog="python -m rlvr_sweep cancel", description="Stop cells, queued or running.")
+    parser = Parser(prog="python -m rlvr_sweep cancel", description="Stop cells, queued or running.")
     parser.add_argument("cells", nargs="+", metavar="SWEEP|CELL", help="a sweep's name; a cell's path, id or name")
     parser.add_argument("--runs", type=Path, default=Path("runs"), metavar="DIR", help="where cells lie (default runs)")
     return parser

@@ -3,8 +3,9 @@
     found = cost([(composed, 1.0), ...], there=index(Path("runs")))       # 1.0: the whole cell is still to run
     for line in found.lines(): print(line)
 
-Like them: the same model, data, algo, clip, eval and compute; rewards, seeds and estimators make no difference. Time is
-wall seconds of cells that ran in one attempt, times the GPUs or cores they held.
+Like them: the same model, data, algo, clip, eval and compute. Rewards and seeds make no difference, and estimators only
+where they ask for more: a second model (KL), further completions (dynamic sampling), forward passes of another size.
+Time is wall seconds of cells that ran in one attempt, times the GPUs or cores they held.
 """
 
 import json
@@ -28,7 +29,7 @@ if TYPE_CHECKING:
 
 SECTIONS = {"model": schema.Model, "data": schema.Data, "algo": schema.Algo, "clip": schema.Clip, "eval": schema.Eval}
 SECTIONS |= {"compute": schema.Compute}
-ALIKE = "with the same model, data, algo, clip, eval and compute"
+ALIKE = "with the same model, data, algo, clip, eval and compute"  # and work of the estimator: see _key
 ENOUGH = 50  # finished cells of a kind; more would say the same and take time to read
 SAMPLED = 5  # directories whose files are added up
 
@@ -121,7 +122,7 @@ class Cost:
         hours = [f"{_shown(h)} {unit}-hours" for unit in ("GPU", "core") if (h := self.hours(unit)) is not None]
         lines = [
             f"time: about {' and '.join(hours)} for {some}",
-            f"disk: about {_bytes(self.disk_bytes or 0.0)} for {some}, without checkpoints",
+            f"disk: about {as_bytes(self.disk_bytes or 0.0)} for {some}, without checkpoints",
             f"basis: {self.basis}",
         ]
         return [*lines, f"unknown for the others: {self.unknown}"] if self.unknown else lines
@@ -143,7 +144,7 @@ def cost(wanted: "Sequence[tuple[Composed, float]]", there: Mapping[str, Path]) 
     alike: dict[str, list[float]] = {}
     beginnings: dict[str, str] = {}
     for composed, share in wanted:
-        key = _key({name: getattr(composed.cell, name) for name in SECTIONS}, composed.cell.estimator.kl)
+        key = _key({name: getattr(composed.cell, name) for name in SECTIONS}, composed.cell.estimator)
         alike.setdefault(key, []).append(share)
         beginnings[key] = _beginning(composed.cell)
     found = _finished(beginnings, there)
@@ -151,10 +152,13 @@ def cost(wanted: "Sequence[tuple[Composed, float]]", there: Mapping[str, Path]) 
     return Cost(len(wanted), parts)
 
 
-def _key(sections: Mapping[str, Any], kl: float) -> str:
-    """What must be equal for two cells to cost alike; with a KL term there is a second model to ask."""
+def _key(sections: Mapping[str, Any], estimator: schema.Estimator) -> str:
+    """What must be equal for two cells to cost alike. Of an estimator: whether there is a reference model to ask, how
+    often a rollout may be generated, and the forward pass that its loss fixes."""
     plain = {name: section.model_dump(mode="json") for name, section in sections.items()}
-    return json.dumps(plain | {"reference": kl > 0}, sort_keys=True)
+    batches = estimator.max_generation_batches if estimator.dynamic_sampling else 1
+    work = {"reference": estimator.kl > 0, "generation_batches": batches, "loss_batch": estimator.loss_batch}
+    return json.dumps(plain | work, sort_keys=True)
 
 
 def _beginning(cell: schema.Cell) -> str:
@@ -207,7 +211,7 @@ def _key_of(document: dict[str, Any], known: dict[str, str | None]) -> str | Non
     if text not in known:
         try:
             sections = {name: judge.model_validate(cell.get(name)) for name, judge in SECTIONS.items()}
-            known[text] = _key(sections, schema.Estimator.model_validate(cell.get("estimator")).kl)
+            known[text] = _key(sections, schema.Estimator.model_validate(cell.get("estimator")))
         except ValidationError:
             known[text] = None
     return known[text]
@@ -245,7 +249,7 @@ def _shown(value: float) -> str:
     return f"{value:.2g}" if value < 100 else f"{value:,.0f}"
 
 
-def _bytes(count: float) -> str:
+def as_bytes(count: float) -> str:
     """As in 3.2 GB."""
     for size, unit in ((1e12, "TB"), (1e9, "GB"), (1e6, "MB")):
         if count >= size:

@@ -17,10 +17,12 @@ from rich.console import Console
 from rlvr_sweep.cell_dir import CellDir, Locked
 from rlvr_sweep.config.schema import Sweep
 from rlvr_sweep.protocol import DONE, FAILED, LOCKED, STOPPED, USER_ERROR
+from rlvr_sweep.sweep import memory
 from rlvr_sweep.sweep.nodes import check as check_nodes
 from rlvr_sweep.sweep.process import CellProcess, TakenMeanwhile
 from rlvr_sweep.sweep.slots import Need, Slots, need
 from rlvr_sweep.sweep.view import View
+from rlvr_sweep.train.deepspeed import check_installed
 
 POLL_S = 0.1
 ASK_TO_STOP = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGUSR1)
@@ -78,11 +80,15 @@ class Scheduler:
         self.started: list[CellDir] = []
         self._seen = {directory: directory.read_status().get("attempt", 0) for directory in directories}
         self._waiting: list[tuple[CellDir, Need]] = []
+        total = memory.smallest(self.slots.gpus)
         for directory in directories:
             compute = directory.cell.compute
             wanted = need(compute, has_gpus=bool(self.slots.gpus))
             self.slots.check(wanted)
             check_nodes(compute.nodes)
+            check_installed(compute)
+            if wanted.gpus:
+                memory.check(directory.cell, total, gpus=len(self.slots.gpus))
             self._waiting.append((directory, wanted))
         self._running: list[CellProcess] = []
         self._told = 0

@@ -14,6 +14,7 @@ from pathlib import Path
 
 from rlvr_sweep.errors import UserError
 from rlvr_sweep.find import find_all
+from rlvr_sweep.parser import Parser
 from rlvr_sweep.sweep.state import CellState, read, with_queue
 
 OF_ONE, OF_EACH = 40, 5  # lines of a cell's log, and of each log of a sweep
@@ -24,7 +25,7 @@ OVER = ("done", "failed", "preempted", "lost")
 
 
 def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(
+    parser = Parser(
         prog="python -m rlvr_sweep logs",
         description="The newest log of a cell; of a sweep or a folder, the ends of the logs of cells that failed.",
     )

@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Any
 
 from rlvr_sweep.cell_dir import index
 from rlvr_sweep.errors import UserError
+from rlvr_sweep.parser import Parser
 from rlvr_sweep.sweep.manifest import name_of
 from rlvr_sweep.sweep.progress import ORDER, document_of
 from rlvr_sweep.sweep.state import CellState, read, taken, with_queue
@@ -44,6 +45,8 @@ class Plan:
     runs: Path
     name: str | None  # of the sweep; None for a single cell
     command: tuple[str, ...]  # what starts it
+    memory: list[str]  # what the cells to start take of a GPU
+    memory_terms: list[dict[str, Any]]
 
     @property
     def counts(self) -> dict[str, int]:
@@ -71,7 +74,7 @@ def main(argv: list[str]) -> int:
 
 
 def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(
+    parser = Parser(
         prog="python -m rlvr_sweep plan",
         description="What a grid would run, what of it is there already, and what it costs. Starts nothing.",
     )
@@ -103,16 +106,21 @@ def show(
 
 def plan(cells: "Sequence[Composed]", *, command: Sequence[str], multirun: bool) -> Plan:
     """Look at runs/ once and work out what is missing. UserError where a directory cannot be read."""
+    from rlvr_sweep.sweep import memory
     from rlvr_sweep.sweep.cost import cost
     from rlvr_sweep.sweep.launch import only_runs
+    from rlvr_sweep.sweep.slots import gpus_here
 
     runs = only_runs(cells)
     there = index(runs)
+    gpus = gpus_here()
+    total = memory.smallest(gpus)
     states = [read(there[c.cell_id]) if c.cell_id in there else _new(c.cell_id) for c in cells]
     states = with_queue(states)
     settings = cells[0].cell.sweep
     chosen = taken(states, retry=settings.retry, max_failures=settings.max_failures, multirun=multirun)
     by_id = {cell.cell_id: cell for cell in cells}
+    on_gpus = memory.on_gpus([by_id[state.cell_id].cell for state in chosen], gpus)
     return Plan(
         cells=cells,
         states=states,
@@ -122,6 +130,8 @@ def plan(cells: "Sequence[Composed]", *, command: Sequence[str], multirun: bool)
         runs=runs,
         name=name_of(by_id, settings.name) if multirun else None,
         command=(*PROGRAM, *(word for word in command if word != LAUNCHER)),
+        memory=memory.lines(on_gpus, total),
+        memory_terms=memory.as_json(on_gpus, total),
     )
 
 
@@ -134,6 +144,7 @@ def document(found: Plan) -> dict[str, Any]:
         "to_run": len(found.chosen),
         "deviations": found.deviations,
         "cost": found.cost.as_json(),
+        "memory": found.memory_terms,
         "faults": found.faults,
         "command": shlex.join(found.command),
         "cells": [
@@ -190,6 +201,11 @@ def _draw(found: Plan, console: "Console") -> None:
     say(f"{count:,} cell{'s' * (count != 1)}{grid}: {states}", style="bold")
     if common := _common(found.cells):
         say(f"all with {common}")
+    experiments = {cell.cell.choices.get("experiment") for cell in found.cells}
+    for line in _about(*experiments) if len(experiments) == 1 else ():
+        say(line, style="dim")
+    for text, number in _lengths(found.cells):
+        say(text if number == count else f"{text} ({number:,} of {count:,} cells)")
     console.print()
     console.print(arms.table(found.cells, [state.state for state in found.states]), crop=False)
     console.print()
@@ -197,7 +213,7 @@ def _draw(found: Plan, console: "Console") -> None:
         say(f"deviates ({'all' if number == count else f'{number:,} of {count:,}'} cells): {text}", style="yellow")
     for line in [*found.faults, *_left_out(found)]:
         say(line, style="yellow")
-    for line in found.cost.lines():
+    for line in [*found.cost.lines(), *found.memory]:
         say(line)
     if found.chosen:
         start = f"start {len(found.chosen):,} cell{'s' * (len(found.chosen) != 1)}"
@@ -212,6 +228,32 @@ def _common(cells: "Sequence[Composed]") -> str:
     for cell in cells:
         shared = {group: choice for group, choice in shared.items() if cell.cell.choices.get(group) == choice}
     return " ".join(f"{group}={choice}" for group, choice in reversed(shared.items()))
+
+
+def _about(experiment: str | None) -> list[str]:
+    """What a shipped experiment's file says of itself: its figure, its cells, their GPU-hours."""
+    from itertools import takewhile
+
+    from rlvr_sweep.config.tree import conf_dir
+
+    file = conf_dir() / "experiment" / f"{experiment}.yaml"
+    if experiment is None or not file.is_file():
+        return []
+    head = takewhile(lambda line: line.startswith("# "), file.read_text().splitlines()[1:])
+    return [line.removeprefix("# ") for line in head]
+
+
+def _lengths(cells: "Sequence[Composed]") -> list[tuple[str, int]]:
+    """What cells count in rollouts, in optimizer steps too; each once, and how many cells it is of."""
+    made = Counter(cell.batch for cell in cells)
+    return [
+        (
+            f"{b.rollouts:,} rollout{'s' * (b.rollouts != 1)} of {b.prompts:,} prompts x {b.completions} completions, "
+            f"{b.updates} update{'s' * (b.updates != 1)} each: {b.optimizer_steps:,} optimizer steps",
+            number,
+        )
+        for b, number in made.items()
+    ]
 
 
 def _left_out(found: Plan) -> list[str]:

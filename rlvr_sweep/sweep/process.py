@@ -29,7 +29,7 @@ def command(directory: CellDir) -> list[str]:
     """What runs a cell: the worker, or torchrun over its ranks; under SLURM on several nodes, one torchrun on each."""
     worker = ["-m", "rlvr_sweep.train.worker", str(directory.path)]
     compute = directory.cell.compute
-    if compute.ranks == 1:
+    if compute.ranks == 1 and not compute.zero:  # DeepSpeed wants a process group, also of one
         return [sys.executable, *worker]
     torchrun = [sys.executable, "-m", "torch.distributed.run"]
     if compute.nodes == 1:

@@ -9,9 +9,11 @@ import argparse
 from collections.abc import Sequence
 from pathlib import Path
 
+from rlvr_sweep.parser import Parser
+
 
 def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(prog="python -m rlvr_sweep retry", description="Run failed cells again.")
+    parser = Parser(prog="python -m rlvr_sweep retry", description="Run failed cells again.")
     parser.add_argument("cells", nargs="+", metavar="SWEEP|CELL", help="a sweep's name; a cell's path, id or name")
     parser.add_argument("--launcher", choices=["local", "slurm"], default="local")
     parser.add_argument(

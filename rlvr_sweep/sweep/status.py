@@ -20,6 +20,7 @@ from typing import TYPE_CHECKING, Any
 from rlvr_sweep.config.faults import shortened
 from rlvr_sweep.errors import UserError
 from rlvr_sweep.find import cells_in, find_all
+from rlvr_sweep.parser import Parser
 from rlvr_sweep.sweep.progress import ORDER, Row, rows_of
 from rlvr_sweep.sweep.state import CellState, read, with_queue
 
@@ -59,7 +60,7 @@ class Report:
 
 
 def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(
+    parser = Parser(
         prog="python -m rlvr_sweep status",
         description="What cells are doing: of a sweep, of single cells, or of all that lie in runs/.",
     )

@@ -10,10 +10,13 @@ from trl.trainer.grpo_config import GRPOConfig
 
 from rlvr_sweep.config.rules import arm, epsilons
 from rlvr_sweep.config.schema import Cell
+from rlvr_sweep.train.deepspeed import config as deepspeed_config
+from rlvr_sweep.train.losses import AGGREGATION
 
 
-def arguments(cell: Cell, output: Path, *, use_cpu: bool) -> GRPOConfig:
-    """The GRPOConfig of a cell; checkpoints go under `output`."""
+def arguments(cell: Cell, output: Path, *, use_cpu: bool, window: int | None = None) -> GRPOConfig:
+    """The GRPOConfig of a cell; checkpoints go under `output`. `window`: tokens of the longest prompt with its
+    completion, for which vLLM makes room (None: the model's context)."""
     batch, algo, estimator = arm(cell), cell.algo, cell.estimator
     low, high = epsilons(cell)
     every = cell.compute.checkpoint_every * batch.stretch * batch.updates
@@ -22,6 +25,7 @@ def arguments(cell: Cell, output: Path, *, use_cpu: bool) -> GRPOConfig:
         seed=cell.seed,
         use_cpu=use_cpu,
         bf16=cell.model.dtype == "bfloat16",
+        deepspeed=deepspeed_config(cell),
         # batches
         per_device_train_batch_size=batch.micro_batch,
         gradient_accumulation_steps=batch.gradient_accumulation_steps,
@@ -38,18 +42,26 @@ def arguments(cell: Cell, output: Path, *, use_cpu: bool) -> GRPOConfig:
         min_p=None,
         repetition_penalty=1.0,
         # the update
-        loss_type=estimator.loss,
+        loss_type=AGGREGATION.get(estimator.loss, estimator.loss),
         scale_rewards=estimator.scale,
         multi_objective_aggregation="sum_then_normalize",
         importance_sampling_level="token",
         epsilon=low,
         epsilon_high=high,
-        delta=None,
+        delta=cell.clip.dual,  # clamps the ratio from above; where A > 0 the bound of epsilon_high is tighter
         beta=estimator.kl,
         use_bias_correction_kl=False,
         top_entropy_quantile=1.0,
+        entropy_coef=0.0,  # ours does not depend on the micro-batches: losses.entropy_term
+        use_adaptive_entropy=False,
         mask_truncated_completions=algo.mask_truncated,
         off_policy_mask_threshold=None,
+        use_vllm=cell.compute.backend == "vllm",
+        vllm_mode="colocate",
+        vllm_enable_sleep_mode=cell.compute.vllm_sleep,
+        vllm_gpu_memory_utilization=cell.compute.vllm_memory,
+        vllm_tensor_parallel_size=1,
+        vllm_max_model_length=window,
         vllm_importance_sampling_correction=False,  # a second, length-dependent clip (TRL's default is on)
         disable_dropout=True,
         # the optimizer

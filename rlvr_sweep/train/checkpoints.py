@@ -71,16 +71,29 @@ def _damage(checkpoint: Path) -> str | None:
     return None
 
 
-def newest(folder: Path, *, ranks: int) -> Path | None:
-    """The newest sound checkpoint; raises UserError if it was written by another number of ranks."""
+def sharding(checkpoint: Path) -> str:
+    """How a checkpoint's optimizer is kept, by the values of compute.zero that can read it: "0", "1 or 2", "3"."""
+    if not any(checkpoint.glob("global_step*")):
+        return "0"
+    return "3" if any(checkpoint.glob("global_step*/zero_pp_rank_*_model_states.pt")) else "1 or 2"
+
+
+def newest(folder: Path, *, ranks: int, zero: int | None = None) -> Path | None:
+    """The newest sound checkpoint; raises UserError if it was written by another number of ranks, or with another
+    sharding than that of `zero`: TRL would go on with a fresh optimizer, and say nothing."""
     for checkpoint in sorted(folder.glob("checkpoint-*"), key=step_of, reverse=True):
         if not (checkpoint / COMPLETE).is_file() or _damage(checkpoint):
             continue
         written_by = json.loads((checkpoint / COMPLETE).read_text())["ranks"]
         if written_by != ranks:
             raise UserError(
-                f"{checkpoint}: written by {written_by} ranks, cannot be resumed by {ranks}; "
-                f"write compute.ranks={written_by}"
+                f"{checkpoint}: written by {written_by} ranks, cannot be resumed by {ranks}: the optimizer's state and "
+                f"the random numbers are a rank's own; write compute.ranks={written_by}"
+            )
+        if zero is not None and str(zero) not in (wanted := sharding(checkpoint)):
+            raise UserError(
+                f"{checkpoint}: written with compute.zero={wanted}, cannot be resumed with {zero}: the optimizer's "
+                f"state is cut otherwise; write compute.zero={wanted}"
             )
         return checkpoint
     return None

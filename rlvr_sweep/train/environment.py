@@ -12,7 +12,7 @@ from typing import Any
 from rlvr_sweep import __version__
 from rlvr_sweep.config.schema import Cell
 
-DISTRIBUTIONS = ("trl", "transformers", "torch", "peft", "accelerate", "wandb")
+DISTRIBUTIONS = ("trl", "transformers", "torch", "peft", "accelerate", "deepspeed", "vllm", "wandb")
 GRADER = ("math-verify", "latex2sympy2_extended", "antlr4-python3-runtime", "sympy")
 VARIABLES = ("OMP_NUM_THREADS", "CUDA_VISIBLE_DEVICES", "HF_HUB_OFFLINE", "SLURM_JOB_ID", "WORLD_SIZE")
 

@@ -80,6 +80,7 @@ class Evaluation(TrainerCallback):
                 seed=self.cell.seed,
                 batch=self.cell.eval.batch,
                 ranks=ranks,
+                by=self.cell.grading.grader,
             )
             if accelerator.is_main_process:
                 write(path(self.cell_dir, task.name, step), rows)

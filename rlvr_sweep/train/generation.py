@@ -1,6 +1,6 @@
 """The rollout backend: token ids in, token ids out. Training and evaluation sample through the same seam.
 
-    backend = HuggingFace(trainer, stop=["</answer>"], batch=128)
+    backend = HuggingFace(trainer, stop=["</answer>"], batch=128)          # or Untrained(model, tokenizer, ...)
     backend.generate(prompt_ids, Sampling(max_tokens=3072, temperature=1.0), seeds=[7, 8, 9]) -> list[Sample]
 
 TRL's own generate path takes no tokenizer, so stop strings raise there, and once forced the pad fill behind a stop
@@ -127,14 +127,16 @@ class HuggingFace:
             finally:
                 model.train(was_training)
 
+    def _host(self) -> tuple[Any, Any, Sequence[int]]:
+        """The tokenizer, the device of the prompts, and the end tokens."""
+        return self.trainer.processing_class, self.trainer.accelerator.device, self.trainer.eos_token_ids
+
     def _batch(self, model: Any, prompts: list[list[int]], sampling: Sampling, seeds: Sequence[int]) -> list[Sample]:
-        trainer = self.trainer
-        tokenizer, device = trainer.processing_class, trainer.accelerator.device
+        tokenizer, device, ends = self._host()
         width = max(map(len, prompts))
         pad = tokenizer.pad_token_id
         ids = torch.tensor([[pad] * (width - len(p)) + p for p in prompts], device=device)
         mask = torch.tensor([[0] * (width - len(p)) + [1] * len(p) for p in prompts], device=device)
-        ends = trainer.eos_token_ids
         config = GenerationConfig(
             max_new_tokens=sampling.max_tokens,
             do_sample=False,  # the argmax; noise comes from _Draws
@@ -157,3 +159,27 @@ class HuggingFace:
             length = torch.minimum(length, torch.where(stops.lengths > 0, stops.lengths, never))
         rows = zip(out.tolist(), length.tolist(), strict=True)
         return [Sample(ids=row[:n], truncated=n == never) for row, n in rows]
+
+
+class Untrained(HuggingFace):
+    """The same seam around a model that nobody trains: what is sampled before any RL (label, align, probe, baseline).
+
+    `dtype` is that of the computation, as in the cell's model choice; what comes out is what the cell's first
+    evaluation samples from the same seeds.
+    """
+
+    def __init__(
+        self, model: Any, tokenizer: Any, *, device: torch.device, dtype: str, stop: list[str], batch: int | None
+    ) -> None:
+        super().__init__(None, stop=stop, batch=batch)
+        self.model, self.tokenizer = model.to(device).eval(), tokenizer
+        self.device, self.dtype = device, getattr(torch, dtype)
+
+    @contextmanager
+    def _model(self) -> Iterator[Any]:
+        mixed = self.dtype != torch.float32
+        with torch.no_grad(), torch.autocast(self.device.type, dtype=self.dtype if mixed else None, enabled=mixed):
+            yield self.model
+
+    def _host(self) -> tuple[Any, Any, Sequence[int]]:
+        return self.tokenizer, self.device, self.model.generation_config.eos_token_id

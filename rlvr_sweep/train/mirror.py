@@ -170,7 +170,7 @@ def _init(wandb: Any, cell_json: dict[str, Any], cell_dir: Path, mode: Literal["
     run = wandb.init(
         id=cell_json["cell_id"],
         group=cell_json["arm_id"],
-        name=cell_json["slug"],
+        name=_name(cell_json),
         job_type="train",
         tags=tags(cell.get("choices") or {}),
         project=tracking["project"],
@@ -184,6 +184,13 @@ def _init(wandb: Any, cell_json: dict[str, Any], cell_dir: Path, mode: Literal["
     run.define_metric(X_AXIS)
     run.define_metric("*", step_metric=X_AXIS)
     return run
+
+
+def _name(cell_json: dict[str, Any]) -> str:
+    """What W&B's legends show: the slug, and the choices of the update, which it says in part or not at all."""
+    choices = cell_json["cell"].get("choices") or {}
+    said = [f"{group}={choices[group]}" for group in ("clip", "estimator") if choices.get(group)]
+    return " ".join([cell_json["slug"], *said])
 
 
 def _settings(wandb: Any) -> Any:

@@ -6,6 +6,7 @@ bfloat16 is the dtype of the computation (autocast); the weights an optimizer up
 learning rate of 5e-7 most updates would round away in bfloat16.
 """
 
+from pathlib import Path
 from typing import Any
 
 import torch
@@ -14,6 +15,8 @@ from transformers import AutoModelForCausalLM, AutoTokenizer, GenerationConfig
 from rlvr_sweep.config.content import model_path
 from rlvr_sweep.config.schema import Cell
 from rlvr_sweep.errors import UserError
+from rlvr_sweep.shapes.folder import ensure
+from rlvr_sweep.shapes.table import name_in
 
 
 def load_tokenizer(cell: Cell) -> Any:
@@ -38,7 +41,9 @@ def load(cell: Cell) -> tuple[Any, Any]:
     """(model, tokenizer). Raises UserError where they cannot be loaded, and for an unknown stop token."""
     where, revision = _where(cell)
     tokenizer = load_tokenizer(cell)
-    dtype = getattr(torch, cell.model.dtype) if cell.model.lora else torch.float32
+    # DeepSpeed makes the master copy itself, of its share of the weights.
+    is_mastered = cell.model.lora is None and not cell.compute.zero
+    dtype = torch.float32 if is_mastered else getattr(torch, cell.model.dtype)
     try:
         model = AutoModelForCausalLM.from_pretrained(
             where, revision=revision, dtype=dtype, attn_implementation=cell.model.attention
@@ -46,17 +51,28 @@ def load(cell: Cell) -> tuple[Any, Any]:
     except (OSError, ValueError) as error:
         raise UserError(f"model {where}: cannot be loaded ({_first_line(error)}); {_hint(cell)}") from None
     _set_end_tokens(model, tokenizer, cell)
+    if cell.compute.backend == "vllm" and cell.model.hub:
+        model.name_or_path = _fetched(cell.model.hub, revision)  # vLLM reads it again, and would take the newest
     return model, tokenizer
 
 
+def _fetched(hub: str, revision: str | None) -> str:
+    """The folder of a Hub model that is in the cache by now."""
+    from huggingface_hub import snapshot_download
+
+    return snapshot_download(hub, revision=revision, local_files_only=True)
+
+
 def _where(cell: Cell) -> tuple[str, str | None]:
+    if (shape := name_in(cell.model.path)) is not None:
+        ensure(shape)
     folder = model_path(cell)
     return (str(folder), None) if folder else (str(cell.model.hub), cell.model.revision)
 
 
 def _hint(cell: Cell) -> str:
     if cell.model.hub:
-        prefetch = f"rlvr-sweep prefetch model={cell.model.name}"
+        prefetch = f"python -m rlvr_sweep prefetch model={cell.model.name}"
         return f"bring it with `{prefetch}` on a node with network, or write model=path model.path=DIR"
     return "write model.path=DIR with a folder that `save_pretrained` made"
 
@@ -96,3 +112,13 @@ def lora(cell: Cell) -> Any:
     return LoraConfig(
         r=choice.rank, lora_alpha=choice.alpha, lora_dropout=0.0, target_modules=choice.targets, task_type="CAUSAL_LM"
     )
+
+
+def merged(cell: Cell, adapter: Path) -> Any:
+    """The cell's base model, read again, with a saved adapter merged in. Where ZeRO-3 shards the weights, no rank holds
+    a whole one to merge into."""
+    from peft import PeftModel
+    from transformers.integrations.deepspeed import unset_hf_deepspeed_config
+
+    unset_hf_deepspeed_config()  # or transformers would load shards, and wait for the other ranks to do so too
+    return PeftModel.from_pretrained(load(cell)[0], str(adapter)).merge_and_unload()

@@ -98,13 +98,18 @@ def rollout_schema() -> Any:
             ("boxed", flag),
             ("repeats", flag),
             ("reward", number),
+            ("unscorable", text),
             ("advantage", number),
             ("correct", flag),
             ("reason", text),
+            ("correct_math_verify", flag),
+            ("correct_authors", flag),
             ("gold", text),
             ("label", text),
             ("label_correct", flag),
             ("majority_correct", flag),
             ("majority_ratio", number),
+            ("trained", pa.int32()),
+            ("generation_batch", pa.int32()),
         ]
     )

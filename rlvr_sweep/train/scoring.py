@@ -5,18 +5,23 @@
 The oracle (agreement with the gold answer) is computed whatever the reward is, and never passed on unless it asks.
 """
 
+import logging
 from collections import Counter
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from rlvr_sweep.config.schema import Cell
-from rlvr_sweep.grading.extraction import How, extract
-from rlvr_sweep.grading.pool import Grader
+from rlvr_sweep.grading import authors, rules
+from rlvr_sweep.grading.extraction import How
+from rlvr_sweep.grading.pool import Grader, Verifier
 from rlvr_sweep.grading.verdict import Verdict
-from rlvr_sweep.rewards import needs_votes
+from rlvr_sweep.rewards import needs_votes, plugin
 from rlvr_sweep.rewards import score as reward_of
-from rlvr_sweep.rewards.types import Completion, Group
+from rlvr_sweep.rewards.types import Completion, Group, Rewards
+
+log = logging.getLogger(__name__)
+LARGEST = 1e18  # of a reward: the square of a larger one is no float32, and advantages are made of squares
 
 
 @dataclass(frozen=True)
@@ -37,11 +42,14 @@ class Scored:
     prompt: Prompt
     slot: int
     completion: Completion
-    verdict: Verdict  # against the gold answer
+    verdict: Verdict  # against the gold answer, by the cell's grader
     reward: float | None
     majority: bool | None  # its group's majority answer is right; None: no vote or not knowable
     majority_ratio: float | None  # share of the group that gave the majority answer
     label_correct: bool | None
+    correct_math_verify: bool | None = None  # the verdict of each math grader on the answer it sees; else null
+    correct_authors: bool | None = None
+    unscorable: str | None = None  # why there is no reward
 
 
 class Scorer:
@@ -49,14 +57,28 @@ class Scorer:
 
     def __init__(self, cell: Cell, grader: Grader) -> None:
         self.cell = cell
-        self.grader = grader
+        is_math = cell.data.verifier == rules.MATH  # two graders look at each answer; other tasks have one verifier
+        self.graders = [grader.named(rules.MATH, by=by) for by in ("math_verify", "authors")] if is_math else []
+        self.by_authors = is_math and cell.grading.grader == "authors"
+        self.grader = grader.named(cell.data.verifier, by=cell.grading.grader)
         self.votes = needs_votes(cell.reward)
         self._labels: dict[tuple[str, str], bool | None] = {}
+        self._told: set[str] = set()  # faults of rewards that the log holds
 
     def score(
         self, prompts: Sequence[Prompt], completions: Sequence[Sequence[Completion]], *, rollout: int
     ) -> list[Scored]:
         """`completions[i]` is the group of `prompts[i]`; the result is flat, group after group, in slot order."""
+        sides: list[list[bool | None]] = []
+        if self.graders:
+            tagged = self.cell.algo.extraction == "tagged"
+            claimed = [
+                [replace(c, answer=authors.claim(c.text, gold=prompt.gold, tagged=tagged)) for c in group]
+                for prompt, group in zip(prompts, completions, strict=True)
+            ]
+            sides = [self._oracle(prompts, c, g) for c, g in zip((completions, claimed), self.graders, strict=True)]
+            if self.by_authors:
+                completions = claimed
         pairs = [
             (gold, c.answer)
             for prompt, group in zip(prompts, completions, strict=True)
@@ -67,7 +89,20 @@ class Scorer:
         scored: list[Scored] = []
         for prompt, members in zip(prompts, completions, strict=True):
             scored += self._group(prompt, tuple(members), rollout, verdicts)
-        return scored
+        if not sides:
+            return scored
+        return [
+            replace(one, correct_math_verify=math_verify, correct_authors=by_authors)
+            for one, math_verify, by_authors in zip(scored, *sides, strict=True)
+        ]
+
+    @staticmethod
+    def _oracle(
+        prompts: Sequence[Prompt], completions: Sequence[Sequence[Completion]], grader: Verifier
+    ) -> list[bool | None]:
+        """One grader's verdicts against the gold answers, flat."""
+        groups = zip(prompts, completions, strict=True)
+        return [v.correct for v in grader.verify([(prompt.gold, c.answer) for prompt, group in groups for c in group])]
 
     def _group(self, prompt: Prompt, members: tuple[Completion, ...], rollout: int, verdicts: dict) -> list[Scored]:
         def grade(*, gold: str, answers: Sequence[str | None]) -> list[Verdict]:
@@ -90,7 +125,7 @@ class Scorer:
         )
         oracle = grade(gold=prompt.gold, answers=group.answers)
         majority, ratio = _majority(classes(group.answers), oracle) if self.votes else (None, None)
-        rewards = reward_of(self.cell.reward, group)
+        rewards, unscorable = self._rewards(group, oracle)
         return [
             Scored(
                 prompt=prompt,
@@ -101,13 +136,43 @@ class Scorer:
                 majority=majority,
                 majority_ratio=ratio,
                 label_correct=self._label_correct(prompt),
+                unscorable=unscorable[slot],
             )
             for slot in range(len(members))
         ]
 
+    def _rewards(self, group: Group, oracle: Sequence[Verdict]) -> tuple[Rewards, list[str | None]]:
+        """The rewards, and why those that are None are so: where a reward is no number to train on, and for a whole
+        group where it raises, since on one rank of several an exception would leave the others waiting."""
+        size, before = len(group.completions), plugin.failures.copy()
+        try:
+            found = reward_of(self.cell.reward, group)
+        except Exception as error:  # whatever a reward raises
+            raised = self._say(f"the reward raised {type(error).__name__}: {error}".splitlines()[0])
+            return [None] * size, [raised] * size
+        told = "; ".join(reason for reason, count in plugin.failures.items() if count > before[reason])
+        rewards: Rewards = []
+        reasons: list[str | None] = []
+        for reward, verdict in zip(found, oracle, strict=True):
+            if reward is None:
+                reasons.append(told or (verdict.reason if verdict.correct is None else "the reward gave none"))
+            elif abs(reward) <= LARGEST:
+                reasons.append(None)
+            else:
+                reasons.append(self._say(f"the reward gave NaN, infinity or a number beyond {LARGEST:g}"))
+            rewards.append(None if reasons[-1] else reward)
+        return rewards, reasons
+
+    def _say(self, what: str) -> str:
+        """`what`, which the log now holds."""
+        if what not in self._told:
+            log.warning("%s; such completions are unscorable (told once)", what)
+        self._told.add(what)
+        return what
+
     def _label_correct(self, prompt: Prompt) -> bool | None:
         if not prompt.label:
-            return None
+            return None if prompt.label is None else False  # an empty one is wrong
         key = (prompt.gold, prompt.label)
         if key not in self._labels:
             self._labels[key] = self.grader.verify([key])[0].correct
@@ -136,6 +201,7 @@ def _majority(classes: list[int | None], oracle: list[Verdict]) -> tuple[bool | 
     return oracle[classes.index(winner)].correct, count / len(classes)
 
 
-def completion(text: str, *, tokens: int, truncated: bool, how: How) -> Completion:
-    """A completion with its answer extracted by the cell's rule."""
-    return Completion(text=text, answer=extract(text, how=how), tokens=tokens, truncated=truncated)
+def completion(text: str, *, tokens: int, truncated: bool, how: How, verifier: str = rules.MATH) -> Completion:
+    """A completion with its answer extracted by the cell's rule, as the verifier of its data reads it."""
+    answer = rules.extract(text, verifier=verifier, how=how)
+    return Completion(text=text, answer=answer, tokens=tokens, truncated=truncated)

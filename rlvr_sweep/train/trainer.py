@@ -5,26 +5,29 @@ What is added, and why TRL alone will not do, is in the comments. The private ho
 tests/train/test_trl_contract.py; TRL itself is pinned exactly.
 """
 
-import json
+import math
+import sys
 import time
 from pathlib import Path
 from typing import Any
 
 import torch
-from accelerate.utils import gather_object
 from trl.trainer.grpo_trainer import GRPOTrainer
 
 from rlvr_sweep.config.rules import arm
 from rlvr_sweep.config.schema import Cell
 from rlvr_sweep.draws import draw
-from rlvr_sweep.rewards.types import Completion
 from rlvr_sweep.train import checkpoints
-from rlvr_sweep.train.generation import HuggingFace, Sample, Sampling
-from rlvr_sweep.train.metrics import rollout_metrics, row
+from rlvr_sweep.train.advantages import advantages, certainty
+from rlvr_sweep.train.generation import Backend, HuggingFace
+from rlvr_sweep.train.losses import entropy_term, with_arm
+from rlvr_sweep.train.metrics import mean, rollout_metrics, rollout_rows
 from rlvr_sweep.train.progress import Clock
 from rlvr_sweep.train.recorder import Recorder
-from rlvr_sweep.train.scoring import Prompt, Scored, Scorer, completion
+from rlvr_sweep.train.rollouts import Group, Member, Rollouts
+from rlvr_sweep.train.scoring import Scorer
 from rlvr_sweep.train.stepstats import StepStats
+from rlvr_sweep.train.vllm_engine import colocated
 
 LOGGED = {  # TRL's name -> ours, per optimizer step
     "loss": "loss",
@@ -48,17 +51,21 @@ class RLVRTrainer(GRPOTrainer):
         self, *, cell: Cell, scorer: Scorer, recorder: Recorder | None, mirror: Any, clock: Clock, **kwargs: Any
     ) -> None:
         self.cell, self.batch = cell, arm(cell)
-        self.scorer, self.recorder, self.mirror, self.clock = scorer, recorder, mirror, clock
-        self.sampling = Sampling(cell.algo.max_completion_tokens, cell.algo.temperature)
-        self._inputs: list[dict[str, Any]] = []  # the rows of the rollout being made
-        self._samples: list[Sample] = []
-        self._scored: list[Scored] = []
+        self.recorder, self.mirror, self.clock = recorder, mirror, clock
+        self._members: list[Member] = []  # this rank's completions of the rollout being made
+        self._entropies: Any = None  # (B, T) of the loss pass under way
         self._rollout: dict[str, Any] = {}  # metrics of the current rollout, repeated in each of its steps' rows
-        self._clips: list[dict[str, float]] = []  # clip fractions of the current rollout's steps so far
+        self._clips: list[dict[str, float | None]] = []  # clip fractions of the current rollout's steps so far
         self._seconds: dict[str, float] = {}
-        self.stats = StepStats()
+        self._is_told = False  # that no completion of a rollout holds an answer
+        self.stats = StepStats(dual=cell.clip.dual)
         super().__init__(reward_funcs=self._reward, **kwargs)
-        self.backend = HuggingFace(self, stop=list(cell.model.stop), batch=cell.compute.generate_batch)
+        self.backend: Backend = (
+            colocated(self)
+            if cell.compute.backend == "vllm"
+            else HuggingFace(self, stop=list(cell.model.stop), batch=cell.compute.generate_batch)
+        )
+        self.rollouts = Rollouts(cell, scorer, self)
 
     # -- the rollout ------------------------------------------------------------------------------------------------
 
@@ -69,64 +76,86 @@ class RLVRTrainer(GRPOTrainer):
 
     def _generate_and_score_completions(self, inputs: list[dict[str, Any]]) -> dict[str, Any]:
         rank, number = self.accelerator.process_index, self.rollout_number
+        began = time.perf_counter()
+        groups, self._members = self.rollouts.collect(inputs[:: self.batch.completions], number=number)
         # The mini-batches of a rollout are shuffled by the global generator: its state must not depend on the past.
         torch.manual_seed(draw(self.cell.seed, "shuffle", number, rank))
-        self._inputs, self._seconds = inputs, {}
-        began = time.perf_counter()
-        output = super()._generate_and_score_completions(inputs)
-        self._seconds["prepare"] = time.perf_counter() - began
-        self._record_rollout(number, output["advantages"].tolist())
+        output = super()._generate_and_score_completions([member.row for member in self._members])
+        mine = torch.stack([self._rewards(output), self._positions(), output["completion_mask"].sum(1).float()], dim=1)
+        table: Any = self.accelerator.gather(mine)
+        rewards, positions, tokens = table.unbind(1)
+        found = advantages(self.cell.estimator, rewards=rewards, groups=positions, tokens=tokens)
+        output["advantages"] = found[rank * len(self._members) :][: len(self._members)]
+        self._seconds = self.rollouts.seconds | {"prepare": time.perf_counter() - began}
+        self._record_rollout(number, groups, torch.stack([positions, rewards, found], 1).tolist())
         return output
 
     def _tokenize_prompts(self, prompts: list) -> tuple[list[list[int]], None, dict]:
         # Prompts arrive as token ids, with BOS exactly once; TRL would tokenize the text again, and add a second one.
-        return [r["prompt_ids"] for r in self._inputs], None, {}
+        return [member.row["prompt_ids"] for member in self._members], None, {}
 
     def _generate_single_turn(self, prompt_ids: list, *args: Any, **kwargs: Any) -> tuple[list[list[int]], None]:
-        began = time.perf_counter()
-        number, size = self.rollout_number, self.batch.completions
-        seeds = [draw(self.cell.seed, "rollout", number, r["row_id"], i % size) for i, r in enumerate(self._inputs)]
-        self._samples = self.backend.generate(prompt_ids, self.sampling, seeds=seeds)
-        self._seconds["generate"] = time.perf_counter() - began
-        return [sample.ids for sample in self._samples], None
+        return [member.sample.ids for member in self._members], None
 
     def _reward(self, completions: list[str], **columns: Any) -> list[float | None]:
-        began = time.perf_counter()
-        size, how = self.batch.completions, self.cell.algo.extraction
-        members = [
-            completion(text, tokens=len(sample.ids), truncated=sample.truncated, how=how)
-            for text, sample in zip(completions, self._samples, strict=True)
-        ]
-        groups: list[list[Completion]] = [members[i : i + size] for i in range(0, len(members), size)]
-        prompts = [
-            Prompt(r["row_id"], r["prompt"], r["gold"], r["label"], json.loads(r["columns"]))
-            for r in self._inputs[::size]
-        ]
-        self._scored = self.scorer.score(prompts, groups, rollout=self.rollout_number)
-        self._seconds["score"] = time.perf_counter() - began
-        return [s.reward for s in self._scored]
+        return [member.scored.reward for member in self._members]
 
-    def _record_rollout(self, number: int, advantages: list[float]) -> None:
-        step = self.state.global_step + 1
-        local = [row(s, rollout=number, step=step, advantage=a) for s, a in zip(self._scored, advantages, strict=True)]
-        rows = gather_object(local)
+    def _rewards(self, output: dict[str, Any]) -> torch.Tensor:
+        """(B,) what advantages are made of, NaN where it is not known."""
+        if self.cell.estimator.advantage != "entropy_min":
+            known = [math.nan if m.scored.reward is None else m.scored.reward for m in self._members]
+            return torch.tensor(known, device=self.accelerator.device)
+        logps, mask = output.get("old_per_token_logps"), output["completion_mask"]
+        if logps is None:  # TRL leaves them out where a rollout has one update
+            ids, attended = (
+                torch.cat([output[f"prompt_{of}"], output[f"completion_{of}"]], dim=1) for of in ("ids", "mask")
+            )
+            with torch.no_grad():
+                size = self.batch.micro_batch
+                logps = self._get_per_token_logps_and_entropies(self.model, ids, attended, mask.shape[1], size)[0]
+        return certainty(logps, mask)
+
+    def _positions(self) -> torch.Tensor:
+        return torch.tensor([float(m.group) for m in self._members], device=self.accelerator.device)
+
+    def _record_rollout(self, number: int, groups: list[Group], trained: list[list[float]]) -> None:
         self._clips = []
         if self.recorder is not None:
-            self._rollout = rollout_metrics(rows)
+            is_replaced = self.cell.estimator.advantage == "entropy_min"
+            numbers = {"rollout": number, "step": self.state.global_step + 1, "per_group": self.batch.completions}
+            rows = rollout_rows(groups, trained, is_replaced=is_replaced, **numbers)
+            self._rollout = rollout_metrics(rows, is_graded=not is_replaced)
             self.recorder.rollout(number, rows)
+            if not self._is_told and not any(row["answer"] for row in rows):
+                self._is_told = True
+                print(
+                    f"rlvr_sweep: rollout {number}: none of {len(rows)} completions holds an answer (algo.extraction="
+                    f"{self.cell.algo.extraction}), so that no vote and no grader has anything to go by; write another "
+                    "algo.extraction or model.template, or a larger algo.max_completion_tokens",
+                    file=sys.stderr,
+                )
 
     # -- the update -------------------------------------------------------------------------------------------------
 
     def _get_per_token_logps_and_entropies(self, *args: Any, **kwargs: Any) -> Any:
         output = super()._get_per_token_logps_and_entropies(*args, **kwargs)
         if kwargs.get("compute_entropy"):  # the pass of the loss, not that of the old or reference log-probs
-            self.stats.logps = output[0].detach()
+            self.stats.logps, self._entropies = output[0].detach(), output[1]
         return output
 
     def _compute_loss(self, model: Any, inputs: dict[str, Any]) -> torch.Tensor:
-        loss = super()._compute_loss(model, inputs)
-        self.stats.add(old=inputs.get("old_per_token_logps"), mask=inputs["completion_mask"])
+        loss = super()._compute_loss(model, with_arm(self.cell.clip.name, inputs))
+        mask, negative = inputs["completion_mask"], inputs["advantages"] < 0
+        self.stats.add(old=inputs.get("old_per_token_logps"), mask=mask, negative=negative)
+        entropies, self._entropies = self._entropies, None  # with their graph: they must not outlive the step
+        if bonus := self.cell.estimator.entropy_bonus:
+            loss = loss - bonus * entropy_term(entropies, mask, **self._update_size(inputs["num_items_in_batch"]))
         return loss
+
+    def _update_size(self, tokens: torch.Tensor) -> dict[str, Any]:
+        """What a mean over an update divides by, given the rollout's trained tokens: see entropy_term."""
+        share = None if self.cell.estimator.loss == "micro_batch" else tokens / self.batch.ranks / self.batch.updates
+        return {"tokens": share, "parts": self.batch.gradient_accumulation_steps}
 
     def log(self, logs: dict[str, float], start_time: float | None = None) -> None:
         super().log(logs, start_time)  # adds TRL's metrics to `logs`
@@ -139,10 +168,10 @@ class RLVRTrainer(GRPOTrainer):
         step = self.state.global_step
         numbers = {"step": step, "rollout": (step - 1) // self.batch.updates + 1}
         update = {ours: logs.get(theirs) for theirs, ours in LOGGED.items()} | reduced
-        self._clips.append({key: update[key] or 0.0 for key in ("clip_ratio/low", "clip_ratio/high")})
+        self._clips.append({key: update[key] for key in ("clip_ratio/low", "clip_ratio/high")})
         if step % self.batch.updates == 0:
             for key in ("clip_ratio/low", "clip_ratio/high"):
-                update[f"{key}/rollout_mean"] = sum(c[key] for c in self._clips) / len(self._clips)
+                update[f"{key}/rollout_mean"] = mean(clips[key] for clips in self._clips)
                 update[f"{key}/last"] = self._clips[-1][key]
         self.recorder.step(numbers | self._rollout | update, numbers | self._timings(seconds))
         self.mirror.log(step, self._rollout | update | {"seconds/step": seconds})
@@ -180,6 +209,7 @@ class RLVRTrainer(GRPOTrainer):
                 "buffered": self._buffered_inputs if in_the_middle else None,
                 "rollout": self._rollout,
                 "clips": self._clips,
+                "consumed": self.rollouts.consumed,
             },
             self._buffer_file(checkpoint),
         )
@@ -192,9 +222,9 @@ class RLVRTrainer(GRPOTrainer):
         if checkpoint is None:
             return
         device = self.accelerator.device
-        place = (
-            "cpu" if device.type == "cpu" else device
-        )  # over several nodes it is called cpu:0, which torch cannot load
+        # Over several nodes it is called cpu:0, which torch cannot load.
+        place = "cpu" if device.type == "cpu" else device
         saved = torch.load(self._buffer_file(checkpoint), map_location=place, weights_only=False)
         self._step, self._buffered_inputs = saved["step"], saved["buffered"]
         self._rollout, self._clips = saved["rollout"], saved["clips"]
+        self.rollouts.consumed = saved.get("consumed", 0)

@@ -118,13 +118,20 @@ def train(directory: CellDir, *, say: Callable[..., None], is_main: bool, began:
     from rlvr_sweep.train.scoring import Scorer
     from rlvr_sweep.train.stopping import Stopping
     from rlvr_sweep.train.trainer import RLVRTrainer
+    from rlvr_sweep.train.vllm_engine import require
 
     ranks = int(os.environ.get("WORLD_SIZE", "1"))
     if ranks != cell.compute.ranks:  # the batches were planned for that many
         raise UserError(f"compute.ranks={cell.compute.ranks}, but {ranks} were started; write compute.ranks={ranks}")
     use_cpu = cell.compute.device == "cpu" or not torch.cuda.is_available()
     if cell.compute.device == "cuda" and use_cpu:
-        raise UserError("compute.device=cuda: torch sees no GPU; write compute.device=cpu, or see `rlvr-sweep doctor`")
+        raise UserError(
+            "compute.device=cuda: torch sees no GPU; write compute.device=cpu, or see `python -m rlvr_sweep doctor`"
+        )
+    if cell.compute.backend == "vllm":
+        if use_cpu:
+            raise UserError("compute.backend=vllm: wants a GPU, and torch sees none; write compute.backend=hf")
+        require()
     if use_cpu:
         # Tiny models gain nothing from a second thread, and two such processes on two cores run 17 times slower.
         torch.set_num_threads(cell.compute.threads or 1)
@@ -136,18 +143,14 @@ def train(directory: CellDir, *, say: Callable[..., None], is_main: bool, began:
     stopping, clock, phases = Stopping(), Clock(), Phases(began, say)
     phases.enter("load")
     model, tokenizer = load(cell)
-    limits = cell.grading
-    with Grader(
-        limits.workers,
-        soft_limit_s=limits.soft_limit_s,
-        hard_limit_s=limits.hard_limit_s,
-        memory_bytes=limits.memory_mb << 20,
-    ) as grader:
+    with Grader.within(cell.grading) as grader:
         phases.enter("problems")
         context = cell.model.context or model.config.max_position_embeddings
         problems = prepare(cell, tokenizer=tokenizer, context=context, grader=grader, batch=batch)
         if is_main:
             write_atomically(directory.path / "data.json", json.dumps(problems.facts, indent=1) + "\n")
+            if warning := problems.facts["prompt"]["warning"]:
+                print(f"rlvr_sweep: {warning}", file=sys.stderr)
         phases.enter("setup")
         quiet = NullMirror("rank > 0")
         mirror = Mirror.start(directory.document, directory.path, cell.tracking.mode) if is_main else quiet
@@ -162,7 +165,7 @@ def train(directory: CellDir, *, say: Callable[..., None], is_main: bool, began:
             mirror=mirror,
             clock=clock,
             model=model,
-            args=arguments(cell, directory.path / "checkpoints", use_cpu=use_cpu),
+            args=arguments(cell, directory.path / "checkpoints", use_cpu=use_cpu, window=problems.window),
             train_dataset=Dataset.from_list(problems.visits),
             processing_class=tokenizer,
             peft_config=lora(cell),
@@ -171,7 +174,8 @@ def train(directory: CellDir, *, say: Callable[..., None], is_main: bool, began:
         trainer.remove_callback(PrinterCallback)  # every number is in metrics.jsonl
         stopping.accelerator = trainer.accelerator
         evaluation.trainer, evaluation.phases = trainer, phases
-        checkpoint = checkpoints.newest(directory.path / "checkpoints", ranks=trainer.accelerator.num_processes)
+        ranks, zero = trainer.accelerator.num_processes, cell.compute.zero
+        checkpoint = checkpoints.newest(directory.path / "checkpoints", ranks=ranks, zero=zero)
         trainer.accelerator.wait_for_everyone()
         if recorder is not None:
             checkpoints.discard_incomplete(directory.path / "checkpoints")
@@ -222,15 +226,20 @@ def _finish(directory: CellDir, trainer: Any, tokenizer: Any, *, is_main: bool) 
     """
     from peft import PeftModel
 
+    from rlvr_sweep.train.model import merged
+
     if not trainer.cell.compute.keep_model:
         return
     target, partial = directory.path / "model", directory.path / "model.partial"
     model = trainer.accelerator.unwrap_model(trainer.model)
     if isinstance(model, PeftModel):
         trainer.save_model(str(directory.path / "adapter"))
-        model = model.merge_and_unload()
+        if trainer.cell.compute.zero != 3:
+            model = model.merge_and_unload()
+        elif is_main:
+            model = merged(trainer.cell, directory.path / "adapter")
         if is_main:
-            model.save_pretrained(partial)
+            model.save_pretrained(str(partial))
     else:
         trainer.save_model(str(partial))
     trainer.accelerator.wait_for_everyone()

@@ -3,15 +3,18 @@ r"""How fast the grader is, on this machine: completions a second a core, and wh
     python -m tests.bench.grader                # a minute; goals: 2,000 repeated, 300 fresh, 3 s a hostile answer
     python -m tests.bench.grader --pairs 500    # shorter
 
+Each mix is measured with math-verify alone and with both graders, as evaluations and rollouts ask them.
 A core-second is CPU time of this process and its worker together, so a busy machine changes little. Mixes are printed.
 """
 
 import argparse
+import itertools
 import os
 import random
 import time
 from collections.abc import Callable, Sequence
 
+from rlvr_sweep.grading import authors, rules
 from rlvr_sweep.grading.extraction import extract
 from rlvr_sweep.grading.pool import Grader, versions
 
@@ -111,7 +114,9 @@ def _worker_cpu(grader: Grader) -> float:
     return total / os.sysconf("SC_CLK_TCK")
 
 
-def measure(grader: Grader, pairs: Sequence[tuple[str, str]], batch: int = 512) -> tuple[float, float, float]:
+def measure(
+    grader: Grader, pairs: Sequence[tuple[str, str]], *, both: bool, batch: int = 512
+) -> tuple[float, float, float]:
     """(completions a wall second, completions a core-second, share correct) of extraction and grading in batches."""
     cpu, wall = time.process_time() + _worker_cpu(grader), time.perf_counter()
     correct = 0
@@ -119,6 +124,8 @@ def measure(grader: Grader, pairs: Sequence[tuple[str, str]], batch: int = 512) 
         part = pairs[start : start + batch]
         verdicts = grader.verify([(gold, extract(text, how="boxed")) for gold, text in part])
         correct += sum(bool(verdict.correct) for verdict in verdicts)
+        if both:
+            grader.verify([(gold, authors.claim(text, gold=gold)) for gold, text in part], verifier=authors.NAME)
     wall = time.perf_counter() - wall
     cpu = time.process_time() + _worker_cpu(grader) - cpu
     return len(pairs) / wall, len(pairs) / cpu, correct / len(pairs)
@@ -127,16 +134,17 @@ def measure(grader: Grader, pairs: Sequence[tuple[str, str]], batch: int = 512) 
 def hostile(grader: Grader) -> None:
     """Print the dearest hostile pairs, and how long an honest batch waits for its verdicts beside one."""
     costs = []
-    for name, answer in HOSTILE.items():
-        for gold in HOSTILE_GOLDS:
-            start = time.perf_counter()
-            verdict = grader.verify([(gold, answer)])[0]
-            costs.append((time.perf_counter() - start, name, gold, verdict))
-            grader.verify([(f"x+{len(costs)}", f"y+{len(costs)}")])  # a killed worker starts again off the clock
-    costs.sort(reverse=True)
-    print(f"\nhostile answers: {len(costs)} pairs of {len(HOSTILE)} answers; the dearest (goal: 3 s)")
-    for seconds, name, gold, verdict in costs[:6]:
-        print(f"  {seconds:5.2f} s  {verdict.correct!s:5} {verdict.reason:12} {name} against {gold}")
+    for verifier, name, gold in itertools.product((rules.MATH, authors.NAME), HOSTILE, HOSTILE_GOLDS):
+        start = time.perf_counter()
+        verdict = grader.verify([(gold, HOSTILE[name])], verifier=verifier)[0]
+        costs.append((time.perf_counter() - start, f"{name} against {gold} ({verifier})", verdict))
+        grader.verify([(f"x+{len(costs)}", f"y+{len(costs)}")])  # a killed worker starts again off the clock
+    costs.sort(key=lambda cost: cost[0], reverse=True)
+    print(f"\nhostile answers: {len(costs)} judgements of {len(HOSTILE)} answers; the dearest (goal: 3 s)")
+    for seconds, what, verdict in costs[:6]:
+        print(f"  {seconds:5.2f} s  {verdict.correct!s:5} {verdict.reason:12} {what}")
+    dearest = max(cost for cost, what, _ in costs if what.endswith(f"({authors.NAME})"))
+    print(f"  the dearest for the authors' grader: {dearest:.2f} s")
 
 
 def main() -> None:
@@ -146,20 +154,27 @@ def main() -> None:
     count = parser.parse_args().pairs
     rng = random.Random(0)
     print("  ".join(f"{name} {release}" for name, release in versions().items()))
+
+    def repeated(mix: dict[Kind, int], count: int, rng: random.Random) -> list[tuple[str, str]]:
+        pool = drawn(mix, 256, rng)
+        return [rng.choice(pool) for _ in range(count)]
+
+    rows = [
+        ("repeated (256 distinct)", repeated, WITH_FORMULAS, 4 * count, 2000),
+        ("fresh numbers", drawn, NUMBERS, count, 300),
+        ("fresh, with formulas", drawn, WITH_FORMULAS, count, 300),
+        ("fresh formulas alone", drawn, {_formula: 100}, count // 10, None),
+    ]
+    print(f"{'texts of 1,200 characters':28}{'count':>7}{'/s wall':>10}{'/s core':>10}{'correct':>9}  goal   mix")
+    for name, draw, mix, number, goal in rows:
+        for both in (False, True):
+            pairs = draw(mix, number, rng)  # others each time: parsers remember what they have seen
+            with Grader(workers=1) as grader:  # a cache of its own for each measurement
+                grader.verify([("x+1", "1+x")])  # the worker starts before the clock does
+                wall, core, correct = measure(grader, pairs, both=both)
+            shown = "  and the authors' grader" if both else name
+            print(f"{shown:28}{number:7}{wall:10,.0f}{core:10,.0f}{correct:9.0%}  {goal or '-':<6} {shares(mix)}")
     with Grader(workers=1) as grader:
-        grader.verify([("x+1", "1+x")])  # the worker starts before the clock does
-        pool = drawn(WITH_FORMULAS, 256, rng)
-        repeated = [rng.choice(pool) for _ in range(4 * count)]
-        rows = [
-            ("repeated (256 distinct)", repeated, shares(WITH_FORMULAS), 2000),
-            ("fresh numbers", drawn(NUMBERS, count, rng), shares(NUMBERS), 300),
-            ("fresh, with formulas", drawn(WITH_FORMULAS, count, rng), shares(WITH_FORMULAS), 300),
-            ("fresh formulas alone", drawn({_formula: 100}, count // 10, rng), shares({_formula: 100}), None),
-        ]
-        print(f"{'texts of 1,200 characters':28}{'count':>7}{'/s wall':>10}{'/s core':>10}{'correct':>9}  goal   mix")
-        for name, pairs, mix, goal in rows:
-            wall, core, correct = measure(grader, pairs)
-            print(f"{name:28}{len(pairs):7}{wall:10,.0f}{core:10,.0f}{correct:9.0%}  {goal or '-':<6} {mix}")
         hostile(grader)
 
 

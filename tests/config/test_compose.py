@@ -1,5 +1,6 @@
 """From override lines to cells: every shipped choice composes, every mistake is one line that says what to write."""
 
+import json
 from pathlib import Path
 
 import pytest
@@ -7,6 +8,7 @@ import pytest
 from rlvr_sweep.config.compose import compose, compose_or_refuse
 from rlvr_sweep.config.tree import conf_dir, groups
 from rlvr_sweep.errors import UserError
+from rlvr_sweep.grading.rules import KOR
 
 NEEDS = {  # what a choice cannot do without
     ("data", "jsonl"): ["data.path={tmp}/rows.jsonl"],
@@ -23,19 +25,31 @@ NEEDS = {  # what a choice cannot do without
     ("eval", "aime24"): ["eval.benchmarks.aime24.max_completion_tokens=null"],
     ("eval", "aime25"): ["eval.benchmarks.aime25.max_completion_tokens=null"],
     ("eval", "paper"): ["model=qwen2.5_math_7b"],
-    ("algo", "spurious_rewards"): ["model=qwen2.5_math_7b"],
+    **{("reward", f"labelled/{r}"): ["data.labels={tmp}/labels.jsonl"] for r in ("majority_offline", "incorrect")},
+    ("reward", "labelled/incorrect_without_python"): ["data.labels={tmp}/labels.jsonl"],
+    ("data", "one_shot/dsr_sub"): ["data.path={tmp}/rows.jsonl"],
+    ("algo", "model_task_alignment"): ["model=qwen2.5_7b"],
+    **{("algo", preset): ["model=qwen2.5_math_7b"] for preset in ("spurious_rewards", "one_shot_rlvr", "ttrl")},
+    ("algo", "ttrl_first_release"): ["model=qwen2.5_math_7b", "data=deepscaler"],
+    ("algo", "rlvr_decomposed"): ["model=qwen2.5_math_7b", "data=deepscaler"],
     ("data", "deepscaler"): ["model=qwen2.5_math_7b"],
+    ("data", "math500"): ["model=qwen2.5_math_7b"],
+    **{("data", f"kor/{category}"): ["data.path={tmp}/rows.jsonl"] for category in KOR},
+    ("eval", "kor"): ["eval.path={tmp}/rows.jsonl"],
+    **{("compute", f"zero{stage}_2x8"): ["algo.completions_per_prompt=32"] for stage in (1, 2, 3)},
 }
 CHOICES = [(group, choice) for group, choices in groups(conf_dir()).items() for choice in choices]
+CHOICES = [(group, choice) for group, choice in CHOICES if group != "experiment"]  # grids: test_experiments.py
 
 
 @pytest.mark.parametrize(("group", "choice"), CHOICES, ids=lambda word: str(word))
 def test_every_shipped_choice_makes_a_cell(
     group: str, choice: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    rows = [f'{{"id": "{i}", "prompt": "What is {i}+1?", "answer": "{i + 1}"}}\n' for i in range(16)]
+    rows = [{"id": str(i), "prompt": f"What is {i}+1?", "answer": str(i + 1)} for i in range(16)]
+    rows = [json.dumps(row | {"rule": "Add one.", "question": f"What is {row['id']}?"}) + "\n" for row in rows]
     (tmp_path / "rows.jsonl").write_text("".join(rows))
-    (tmp_path / "labels.jsonl").write_text('{"id": "0", "label": "1"}\n')
+    (tmp_path / "labels.jsonl").write_text('{"id": "add-36-51", "label": "1"}\n')
     (tmp_path / "plugin_for_tests.py").write_text("def halves(group):\n    return [0.5] * len(group.completions)\n")
     monkeypatch.chdir(tmp_path)
     needs = [need.replace("{tmp}", str(tmp_path)) for need in NEEDS.get((group, choice), [])]
@@ -72,7 +86,7 @@ def refused(*lines: str, multirun: bool = False) -> list[str]:
         ("algo.max_completion_tokens=250", "algo.max_completion_tokens", "algo.max_completion_tokens=192"),
         ("model.template=r1", "model.template", "chat, raw"),
         ("model.path=null", "model", "model=path model.path=DIR"),
-        ("reward=incorrect", "data.labels", "data.labels=FILE.jsonl"),
+        ("reward=incorrect", "data.labels", "write data.labels=labels/lab/qwen_math/lab/add.jsonl, made by: python -m"),
         ("eval.benchmarks.add.temperature=0", "eval.benchmarks.add.samples", "write 1"),
         ("eval.benchmarks.add.ks=[8]", "eval.benchmarks.add.ks", "eval.benchmarks.add.samples=8"),
         ("seed=0,1", "seed=0,1", "-m"),
@@ -89,7 +103,7 @@ def refused(*lines: str, multirun: bool = False) -> list[str]:
         ("model=glob(lama*)", "model=glob(lama*)", "lab/llama"),
         ("model=range(0,3)", "model=range(0,3)", "model=A,B"),
         ("model@eval=lab/llama", "model@eval=lab/llama", "model=lab/llama"),
-        ("experiment=nothing", "experiment=nothing", "there are none"),
+        ("experiment=lab/reward", "experiment=lab/reward", "lab/rewards"),
     ],
 )
 def test_a_mistake_is_one_line_with_its_remedy(line: str, where: str, remedy: str) -> None:

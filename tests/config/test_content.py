@@ -70,3 +70,12 @@ def test_the_folders_own_context_is_the_limit(folder: Path) -> None:
 def test_a_folder_that_is_not_there(tmp_path: Path) -> None:
     [fault] = faults(tmp_path / "nowhere")
     assert "no such folder" in fault
+
+
+def test_labels_of_unknown_origin_are_looked_at_before_a_run(tmp_path: Path) -> None:
+    labels = tmp_path / "labels.jsonl"
+    labels.write_text('{"id": "0", "label": "4"}\n')
+    lines = ["reward=incorrect", f"data.labels={labels}"]
+    assert "made for other data" in compose(lines, multirun=False).faults[0]
+    labels.write_text("no JSON\n")
+    assert str(labels) in compose(lines, multirun=False).faults[0]

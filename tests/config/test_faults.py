@@ -28,6 +28,27 @@ def test_a_fault_that_says_its_choice_itself_says_it_once() -> None:
     assert fault.startswith("seed=-1: ")
 
 
+@pytest.mark.parametrize(
+    ("line", "key"),
+    [
+        ("data.difficulty=5", "data.difficulty"),
+        ("data.shots=1", "data.shots"),
+        ("data.revision=abc", "data.revision"),
+        ("eval.benchmarks.add.wording=terse", "eval.benchmarks.add.wording"),
+        ("data.empty_labels=keep", "data.empty_labels"),
+    ],
+)
+def test_what_the_data_does_not_look_at_is_refused(line: str, key: str) -> None:
+    """It would be ignored, and give one run two ids."""
+    [fault] = faults(line)
+    assert fault.startswith(f"{key}: ")
+
+
+def test_a_template_that_does_not_exist_is_told_before_a_run() -> None:
+    [fault] = faults("model.template=foo", "model.templates=[foo]")
+    assert fault.startswith("model.templates: 'foo' is no prompt template; write one of chat, ")
+
+
 def test_many_choices_are_counted() -> None:
     grid = Faults()
     for seed in range(8):

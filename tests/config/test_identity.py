@@ -80,7 +80,9 @@ def test_a_slug_is_short_and_a_file_name() -> None:
 
 def test_golden_ids() -> None:
     """These change only when identity.VERSION does: old runs would no longer be found."""
-    default, spurious = cell(), cell("model=qwen2.5_math_7b", "algo=spurious_rewards", "data=deepscaler", "eval=paper")
+    own = ["algo.name=own", "estimator=grpo", "grading.grader=math_verify"]  # against what the preset brings
+    lines = ["model=qwen2.5_math_7b", "algo=spurious_rewards", "data=deepscaler", "eval=paper", *own]
+    default, spurious = cell(), cell(*lines)
     assert identity(default.cell, FILES)["version"] == 1
     golden = [(cell_id(c.cell, FILES), arm_id(c.cell, FILES)) for c in (default, spurious)]
     assert golden == [("bd193b794d85", "2400bb7d6599"), ("67c046ddb351", "d2e38472dc4b")]

@@ -91,7 +91,7 @@ def test_offline_an_absent_file_is_named_with_the_command_that_brings_it(python)
         partial = python(code, hub.url, HF_HUB_OFFLINE="1")
     for text in (said, partial):
         assert len(text.splitlines()) == 1
-        assert "org/sums" in text and "v1" in text and "`rlvr-sweep prefetch`" in text
+        assert "org/sums" in text and "v1" in text and "`python -m rlvr_sweep prefetch`" in text
     assert "easy/0.jsonl" in partial
 
 
@@ -135,3 +135,26 @@ def test_without_a_network_the_message_names_the_offline_switch(python):
 
 def test_prefetch_in_offline_mode_is_refused(python):
     assert "unset it" in python("refused(lambda: prefetch([], []))", "http://127.0.0.1:9", HF_HUB_OFFLINE="1")
+
+
+def test_a_category_of_kor_bench_is_brought_by_its_three_files(python):
+    rule = b'{"idx": "1", "title": "Add", "rule_content": "a ! b is a + b."}\n'
+    asked = [{"idx": str(n), "question": f"{n} ! 1?", "answer": f"[[{n + 1}]]", "rule_id": "1"} for n in range(5)]
+    lines = "\n".join(map(json.dumps, asked)).encode()
+    files = {
+        f"data/{c}/{n}.jsonl": rule if n == "rule" else lines for c in ("logic", "cipher") for n in ("rule", "sample")
+    }
+    kor = 'def source(task): return Source(kind="kor", hub="org/kor", task=task, split="test", shots=1)\n'
+    with serve(Repo("datasets", "org/kor", files)) as hub:
+        said = python(kor + 'prefetch([("data", source("logic")), ("e", source("cipher"))], [])', hub.url)
+    assert said.count("2 files") == 2
+    read = python(
+        kor
+        + 'rows = load(source("logic"), key="data")\n'
+        + 'print(rows.rows[0].id, rows.rows[0].answer, rows.facts["files"], len(rows.rows), source("logic").verifier)\n'
+        + 'refused(lambda: load(source("puzzle"), key="data"))',
+        "http://127.0.0.1:9",
+        HF_HUB_OFFLINE="1",
+    )
+    assert read.startswith("kor-logic-0 1 {'rule': 'rule.jsonl', 'sample': 'sample.jsonl'} 5 kor/logic")
+    assert "not in the cache" in read

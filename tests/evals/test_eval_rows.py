@@ -24,6 +24,8 @@ FACTS = {
     "reason": "equal",
     "correct_strict": None,
     "correct_lenient": False,
+    "correct_math_verify": True,
+    "correct_authors": None,
     "has_code": False,
     "truncated": False,
     "tokens": 7,
@@ -88,6 +90,20 @@ def test_a_write_that_fails_keeps_the_former_file(tmp_path: Path, monkeypatch: p
         rows.write(path, [FACTS, NO_ANSWER])
     assert list(path.parent.iterdir()) == [path]
     assert rows.read(tmp_path, "add") == [FACTS]
+
+
+def test_a_file_from_before_a_nullable_column_is_read_with_null(tmp_path: Path) -> None:
+    path = rows.path(tmp_path, "add", 0)
+    rows.write(path, [FACTS, NO_ANSWER])
+    whole = pq.read_table(path)
+    pq.write_table(whole.drop_columns(["correct_authors", "correct_math_verify"]), path)
+    assert rows.read(tmp_path, "add") == [row | {"correct_math_verify": None} for row in (FACTS, NO_ANSWER)]
+    pq.write_table(whole.drop_columns(["seed"]), path)
+    with pytest.raises(UserError, match=r"other columns \(seed\) than this version reads"):
+        rows.read(tmp_path, "add")
+    pq.write_table(whole.append_column("later", pa.nulls(2, pa.bool_())), path)
+    with pytest.raises(UserError, match=r"other columns \(later\)"):
+        rows.read(tmp_path, "add")
 
 
 def test_what_is_not_there_or_damaged_is_one_line(tmp_path: Path) -> None:

@@ -8,7 +8,7 @@ import sys
 from rlvr_sweep.grading.verify import Outcome
 from rlvr_sweep.grading.worker import limited
 
-PAIRS = b'["x+1", "1+x"]\n["50%", "x"]\n'
+PAIRS = b'["math", "x+1", "1+x"]\n["math", "50%", "x"]\n["authors", "8", "2^{3}"]\n'
 
 
 def _forever(gold: str, answer: str) -> Outcome:
@@ -54,8 +54,8 @@ def test_a_worker_speaks_only_json_and_knows_no_torch() -> None:
         [sys.executable, "-v", "-m", "rlvr_sweep.grading.worker", "1.5", "3.0", str(4 << 30)],
         input=PAIRS, capture_output=True, check=True,
     )  # fmt: skip
-    ready, first, second = [json.loads(line) for line in done.stdout.splitlines()]
-    assert "ready" in ready and first == [True, "equal"] and second[0] is False
+    ready, first, second, third = [json.loads(line) for line in done.stdout.splitlines()]
+    assert "ready" in ready and first == [True, "equal"] and second[0] is third[0] is False
     assert b"import 'sympy'" in done.stderr and b"import 'torch'" not in done.stderr
 
 

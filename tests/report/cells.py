@@ -38,6 +38,8 @@ def cell(
     deviations: tuple[str, ...] = (),
     reason: str | None = None,
     log: str = "",
+    clip: dict[str, Any] | None = None,
+    estimator: dict[str, Any] | None = None,
     **algo: Any,
 ) -> Path:
     """One cell's directory under `runs`."""
@@ -49,8 +51,8 @@ def cell(
         "reward": {"name": reward},
         "data": {"name": data},
         "algo": algo,
-        "estimator": {"name": "grpo"},
-        "clip": {"name": "on"},
+        "estimator": {"name": "grpo"} | (estimator or {}),
+        "clip": {"name": "on"} | (clip or {}),
         "eval": {"name": "lab", "benchmarks": dict.fromkeys(benchmarks, bench)},
     }
     arm_id = _digest({key: value for key, value in inside.items() if key != "seed"})
@@ -142,6 +144,7 @@ def _evaluation(
                     "correct": correct,
                 }
                 | {"reason": "equal" if correct else "not_equal", "correct_strict": correct, "correct_lenient": correct}
+                | {"correct_math_verify": correct, "correct_authors": correct}
                 | {"has_code": has_code, "truncated": False, "tokens": 30}
             )
     return found

@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 
 from rlvr_sweep.errors import UserError
+from rlvr_sweep.report.arms import told_update
 from rlvr_sweep.report.figure import figure, is_fresh
 from rlvr_sweep.report.record import Record
 from tests.report.cells import cell
@@ -31,6 +32,29 @@ def test_the_record_decides_the_picture(tmp_path: Path) -> None:
     ]
     assert drawn[0] == drawn[1]
     assert len({*drawn}) == 3
+
+
+def test_arms_that_differ_in_the_update_alone_are_told_apart(tmp_path: Path) -> None:
+    arms = {
+        "clip=on, estimator=grpo": {},
+        "clip=on (0.2, 0.28, dual 10), estimator=grpo": {
+            "clip": {"epsilon_low": 0.2, "epsilon_high": 0.28, "dual": 10.0}
+        },
+        "clip=off_epsilon, estimator=grpo": {"clip": {"name": "off_epsilon", "match": "updates"}},
+        "clip=off_large_batch (match=rollouts), estimator=grpo": {
+            "clip": {"name": "off_large_batch", "match": "rollouts"}
+        },
+        "clip=on, estimator=nsr (advantage=nsr, scale=none)": {
+            "estimator": {"name": "nsr", "advantage": "nsr", "loss": "dapo", "scale": "none", "kl": 0.0}
+        },
+        "clip=on, estimator=grpo (whiten=True, std_epsilon=1e-09)": {
+            "estimator": {"whiten": True, "std_epsilon": 1e-9}
+        },
+    }
+    records = [Record(cell(tmp_path / str(number), **arm)) for number, arm in enumerate(arms.values())]
+    assert [told_update(record) for record in records] == list(arms)
+    pictures = {figure(record, tmp_path / "figure.png").read_bytes() for record in records}
+    assert len(pictures) == len(arms) and len({record.slug for record in records}) == 1
 
 
 @pytest.mark.parametrize("made", [{"trained": 0, "every": 0}, {"trained": 1}, {"benchmarks": ()}])

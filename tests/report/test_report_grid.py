@@ -8,9 +8,9 @@ import pytest
 from rich.console import Console
 
 from rlvr_sweep.evals import statistics
-from rlvr_sweep.report.facts import as_json
 from rlvr_sweep.report.grid import grid, grid_rows
 from rlvr_sweep.report.record import Record
+from rlvr_sweep.shown import as_json
 from tests.report.cells import cell
 
 

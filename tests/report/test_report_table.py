@@ -8,10 +8,11 @@ from typing import Any
 import pytest
 from rich.console import Console
 
-from rlvr_sweep.evals import statistics
-from rlvr_sweep.report.facts import as_json, facts
+from rlvr_sweep.evals import rows, statistics
+from rlvr_sweep.report.facts import facts
 from rlvr_sweep.report.record import Record
-from rlvr_sweep.report.table import ago, interval, percent, table
+from rlvr_sweep.report.table import ago, table
+from rlvr_sweep.shown import as_json, interval, percent
 from tests.report.cells import cell, write
 
 
@@ -56,6 +57,21 @@ def test_table_says_it_all_within_80_columns(tmp_path: Path) -> None:
     assert paths[0].endswith("/figure.png") and len(paths) == 2  # whole, however long
     assert max(len(line) for line in text.splitlines() if line not in paths) <= 80
     assert "\x1b" not in text and "…" not in text
+
+
+def test_the_other_grader_has_a_line_only_where_it_differs(tmp_path: Path) -> None:
+    path = cell(tmp_path)
+    assert "authors' grader" not in printed(path)
+    file = rows.path(path, "add", 20)
+    found = rows.read(path, "add", 20)
+    wrong = next(row for row in found if not row["correct"])
+    rows.write(file, [row | {"correct_authors": row["correct"] or row is wrong} for row in found])
+    text, one = printed(path), facts(Record(path))["benchmarks"]["add"]
+    assert one["after"]["accuracy_authors"].mean == pytest.approx(one["after"]["accuracy"].mean + 1 / len(found))
+    assert "authors' grader" in text and interval(one["change"]["accuracy_authors"], sign=True) in text
+    assert max(map(len, text.split("picture: ")[0].splitlines())) <= 80
+    rows.write(file, [row | {"correct_authors": None} for row in found])
+    assert "authors' grader" not in printed(path)  # not recorded
 
 
 def test_a_narrow_console_folds_and_loses_nothing(tmp_path: Path) -> None:

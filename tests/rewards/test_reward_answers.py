@@ -15,9 +15,13 @@ def test_label_rewards_compare_with_the_label_not_the_gold_answer(group, name: s
 
 
 @pytest.mark.parametrize("name", ["majority_offline", "incorrect"])
-@pytest.mark.parametrize("label", [None, "", "  "])
-def test_without_a_label_nothing_is_rewarded_not_even_an_empty_answer(group, name: str, label: str | None) -> None:
-    assert score(parse(name), group(answers=["5", "", None], label=label)) == [None, None, None]
+def test_without_a_label_nothing_is_rewarded_not_even_an_empty_answer(group, name: str) -> None:
+    assert score(parse(name), group(answers=["5", "", None], label=None)) == [None, None, None]
+
+
+@pytest.mark.parametrize("name", ["majority_offline", "incorrect"])
+def test_an_empty_label_that_was_kept_rewards_holding_no_answer(group, name: str) -> None:
+    assert score(parse(name), group(answers=["5", "", " ", None], label="")) == [0.0, 1.0, 1.0, 1.0]
 
 
 @pytest.mark.parametrize(

@@ -61,6 +61,11 @@ def test_another_seed_and_reward_cost_alike(runs: Path) -> None:
     assert found.lines()[0] == "time: about 0.01 core-hours for 1 cell"
 
 
+def test_estimators_that_ask_for_no_more_cost_alike(runs: Path) -> None:
+    finished(runs, "estimator=dr_grpo")
+    assert of(runs, "estimator=w_reinforce").known_for == of(runs, "estimator.whiten=true").known_for == 1
+
+
 @pytest.mark.parametrize(
     "line",
     [
@@ -71,6 +76,8 @@ def test_another_seed_and_reward_cost_alike(runs: Path) -> None:
         "eval.every=0",
         "compute=cpu",
         "estimator.kl=0.1",
+        "estimator.dynamic_sampling=true",
+        "estimator=spurious_rewards",
     ],
 )
 def test_another_kind_of_cell_is_no_basis(runs: Path, line: str) -> None:

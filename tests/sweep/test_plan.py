@@ -60,6 +60,22 @@ def test_a_grid_and_the_command_that_starts_it(capsys: Capture) -> None:
     )
 
 
+def test_rollouts_are_shown_as_optimizer_steps_too(capsys: Capture) -> None:
+    one = "20 rollouts of 16 prompts x 8 completions, 4 updates each: 80 optimizer steps"
+    assert one in plan(capsys, "seed=0,1").splitlines()
+    out = plan(capsys, "clip=on,off_small_rollout", "clip.match=rollouts").splitlines()
+    assert f"{one} (1 of 2 cells)" in out
+    assert "20 rollouts of 4 prompts x 8 completions, 1 update each: 20 optimizer steps (1 of 2 cells)" in out
+
+
+def test_an_experiment_says_what_it_is_and_costs(capsys: Capture) -> None:
+    out = plan(capsys, "experiment=spurious_rewards/gamma").splitlines()
+    assert "Figure 10: random reward with probability 0.7 to 0, Qwen2.5-Math-7B, 250 rollouts." in out[2]
+    assert any("5 cells, about 800 A100-hours" in line for line in out)
+    assert not any("# " in line for line in out)
+    assert "Figure 10" not in plan(capsys, "experiment=spurious_rewards/gamma,spurious_rewards/python_reward")
+
+
 def test_states_are_those_of_the_directories(capsys: Capture) -> None:
     done = made("model=lab/llama", "seed=0", state="running")
     (done.path / "DONE").write_text("{}")

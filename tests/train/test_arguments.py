@@ -25,6 +25,8 @@ def test_trl_derives_the_rollout_we_planned(tmp_path: Path) -> None:
     [
         ("on", 80, 4, 1, 128, 0.2),
         ("off_epsilon", 80, 4, 1, 128, 1e6),
+        ("off_policy_gradient", 80, 4, 1, 128, 1e6),
+        ("off_logprob", 80, 4, 1, 128, 1e6),
         ("off_large_batch", 80, 1, 1, 128, 0.2),
         ("off_small_rollout", 80, 1, 1, 32, 0.2),
     ],
@@ -86,3 +88,21 @@ def test_a_default_that_moves_in_trl_does_not_move_us(tmp_path: Path) -> None:
         "off_policy_mask_threshold": None,
     }
     assert {name: getattr(ours, name) for name in pinned} == pinned
+
+
+@pytest.mark.parametrize(
+    ("lines", "stated"),
+    [
+        (["estimator=grpo"], {"loss_type": "dapo", "scale_rewards": "group", "delta": None}),
+        (["estimator=dr_grpo"], {"loss_type": "dr_grpo", "scale_rewards": "none"}),
+        (["estimator=dapo", "clip=dapo"], {"epsilon": 0.2, "epsilon_high": 0.28, "delta": 10.0, "loss_type": "dapo"}),
+        (["estimator=spurious_rewards"], {"loss_type": "bnpo", "per_device_train_batch_size": 4}),
+        (["estimator=spurious_rewards", "clip=off_large_batch"], {"gradient_accumulation_steps": 32}),
+        (["estimator.entropy_bonus=0.1"], {"entropy_coef": 0.0}),  # the bonus is ours
+        (["clip=off_policy_gradient", "estimator.kl=0.1"], {"beta": 0.1, "use_bias_correction_kl": False}),
+    ],
+    ids=lambda value: " ".join(value) if isinstance(value, list) else "",
+)
+def test_estimators_and_clips_as_trl_takes_them(tmp_path: Path, lines: list[str], stated: dict[str, object]) -> None:
+    args = config(tmp_path, *lines)
+    assert {name: getattr(args, name) for name in stated} == stated

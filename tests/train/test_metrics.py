@@ -58,7 +58,7 @@ def test_majority_and_its_accuracy() -> None:
 
 
 def test_labels_reward_and_their_accuracy(tmp_path) -> None:
-    (tmp_path / "labels.jsonl").write_text('{"id": "x", "label": "1"}\n')
+    (tmp_path / "labels.jsonl").write_text('{"id": "add-36-51", "label": "1"}\n')
     rows = scored(
         [[r"\boxed{4}", r"\boxed{5}"], [r"\boxed{7}", r"\boxed{8}"]],
         ["4", "7"],

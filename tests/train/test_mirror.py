@@ -29,7 +29,7 @@ CELL: dict[str, Any] = {
     "cell": {
         "seed": 0,
         "model": {"name": "lab/qwen"},
-        "choices": {"reward": "random", "model": "lab/qwen"},
+        "choices": {"reward": "random", "model": "lab/qwen", "clip": "dapo", "estimator": "nsr_masked"},
         "tracking": {"name": "offline", "mode": "offline", "project": "rlvr_sweep", "entity": None},
     },
 }
@@ -158,8 +158,9 @@ def test_online_sends_config_group_tags_and_history(home: Path) -> None:
         assert warnings == []
         first = server.upserts[0]
         assert (first["name"], first["groupName"], first["jobType"]) == (CELL["cell_id"], CELL["arm_id"], "train")
-        assert (first["displayName"], first["project"]) == (CELL["slug"], "rlvr_sweep")
-        assert first["tags"] == ["model=lab/qwen", "reward=random"]
+        assert first["project"] == "rlvr_sweep"
+        assert first["displayName"] == CELL["slug"] + " clip=dapo estimator=nsr_masked"
+        assert first["tags"] == ["clip=dapo", "estimator=nsr_masked", "model=lab/qwen", "reward=random"]
         assert set(server.config) == {"cell", "_wandb"}
         assert server.config["cell"]["value"]["model"] == {"name": "lab/qwen"}
         assert [row["train/global_step"] for row in server.history()] == [1, 2, 3, 4, 5]

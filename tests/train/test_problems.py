@@ -83,3 +83,12 @@ def test_the_incorrect_subset(grader: Grader, tmp_path: Path) -> None:
     found = problems(grader, *lines)
     assert {v["label"] for v in found.visits} == {"3"}
     assert found.facts["data"]["labels"]["label_accuracy"] == 0.5
+
+
+def test_empty_labels_are_trained_on_only_where_they_are_to_be_kept(grader: Grader, tmp_path: Path) -> None:
+    file = rows(tmp_path / "rows.jsonl", *[f"What is {i}+1?" for i in range(32)])
+    labels = tmp_path / "labels.jsonl"
+    labels.write_text("".join(json.dumps({"id": str(i), "label": "" if i < 8 else "3"}) + "\n" for i in range(32)))
+    lines = ["data=jsonl", f"data.path={file}", "reward=incorrect", f"data.labels={labels}", "algo.rollouts=2"]
+    assert {v["label"] for v in problems(grader, *lines).visits} == {"3"}
+    assert {v["label"] for v in problems(grader, *lines, "data.empty_labels=keep").visits} == {"", "3"}

@@ -20,6 +20,9 @@ class Killed(BaseException):
     """Stands for SIGKILL: nothing of the worker's own handling may run after it."""
 
 
+DYNAMIC = ["estimator=dapo", "clip=dapo", "reward=random", "reward.gamma=0.2"]
+
+
 def run(directory: CellDir) -> bool:
     return worker.train(directory, say=directory.status, is_main=True, began=0.0)
 
@@ -66,6 +69,9 @@ def kill() -> None:
         pytest.param(["model.lora={rank: 4}"], id="lora"),
         pytest.param(["compute.micro_batch=2", "clip=off_large_batch"], id="accumulated"),
         pytest.param(["reward=random", "estimator.kl=0.1"], id="random-reward-and-kl"),
+        pytest.param(DYNAMIC, id="dynamic-sampling"),
+        pytest.param(["reward=majority_online", "algo.votes_per_prompt=6", "algo.temperature=2"], id="votes"),
+        pytest.param(["estimator=entropy_min", "estimator.whiten=true", "estimator.entropy_bonus=0.1"], id="entropy"),
     ],
 )
 def test_a_stopped_cell_goes_on_in_the_middle_of_a_rollout(
@@ -82,11 +88,11 @@ def test_a_stopped_cell_goes_on_in_the_middle_of_a_rollout(
     assert record(stopped) == record(straight)
 
 
-@pytest.mark.parametrize("step", [1, 4, 7])
+@pytest.mark.parametrize(("step", "overrides"), [(1, []), (4, []), (7, []), (5, DYNAMIC)])
 def test_a_killed_cell_starts_from_its_newest_checkpoint(
-    step: int, make_cell: Callable[..., CellDir], monkeypatch: pytest.MonkeyPatch
+    step: int, overrides: list[str], make_cell: Callable[..., CellDir], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    straight, killed = make_cell(runs="straight"), make_cell(runs="killed")
+    straight, killed = make_cell(*overrides, runs="straight"), make_cell(*overrides, runs="killed")
     assert run(straight)
     at_step(monkeypatch, step, kill)
     with pytest.raises(Killed):

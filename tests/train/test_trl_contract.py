@@ -5,6 +5,7 @@ from importlib.metadata import version
 
 import pytest
 from transformers import Trainer
+from trl.generation.vllm_generation import VLLMGeneration
 from trl.trainer.grpo_trainer import GRPOTrainer
 
 HOOKS = {  # name -> parameters our override relies on
@@ -18,6 +19,7 @@ HOOKS = {  # name -> parameters our override relies on
         "has_tool_images",
     ],
     "_tokenize_prompts": ["self", "prompts"],
+    "_prepare_inputs": ["self", "generation_batch"],
     "_compute_loss": ["self", "model", "inputs"],
     "_save_checkpoint": ["self", "model", "trial"],
     "_load_rng_state": ["self", "checkpoint"],
@@ -47,6 +49,31 @@ def test_the_order_inside_trl_that_we_rely_on() -> None:
     assert places == sorted(places)
     assert '"advantages": advantages' in body
     assert "compute_entropy=True" in inspect.getsource(GRPOTrainer._compute_loss)
+    loss = inspect.getsource(GRPOTrainer._compute_loss)
+    for mark in (  # train/losses.py puts its own in the place of the old log-probs, and the dual clip is `delta`
+        'old_per_token_logps = inputs.get("old_per_token_logps")',
+        "per_token_logps.detach() if old_per_token_logps is None",
+        "coef_1 = torch.clamp(coef_1, max=self.args.delta)",
+        'inputs["num_items_in_batch"]',
+    ):
+        assert mark in loss
     assert "_step % generate_every == 0" in inspect.getsource(GRPOTrainer._prepare_inputs)
     loop = inspect.getsource(Trainer)
     assert loop.index("skip_first_batches(") < loop.index("self._load_rng_state(resume_from_checkpoint)")
+
+
+def test_the_pass_that_gives_log_probs_takes_what_we_give_it() -> None:
+    first = list(inspect.signature(GRPOTrainer._get_per_token_logps_and_entropies).parameters)[:6]
+    assert first == ["self", "model", "input_ids", "attention_mask", "logits_to_keep", "batch_size"]
+
+
+def test_what_trl_does_with_a_vllm_engine() -> None:
+    """train/vllm_engine.py asks the engine itself, and lets TRL make it, push weights, and put them to sleep."""
+    start = inspect.getsource(VLLMGeneration._init_vllm)
+    push = inspect.getsource(VLLMGeneration.sync_weights)
+    for mark in ("self.llm = LLM(", "model=model.name_or_path", "self._llm_weights_sleeping = self.enable_sleep_mode"):
+        assert mark in start
+    for mark in ('self.llm.wake_up(tags=["weights"])', "in self._iter_named_params()", "self.llm.reset_prefix_cache()"):
+        assert mark in push
+    assert 'wake_up(tags=["kv_cache"])' in inspect.getsource(VLLMGeneration.generate)
+    assert "self._dist.gather_params(" in inspect.getsource(VLLMGeneration._iter_named_params)

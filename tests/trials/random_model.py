@@ -20,8 +20,11 @@ TINY = {"hidden_size": 64, "intermediate_size": 128, "num_hidden_layers": 2, "nu
 QWEN_1_5B = {"hidden_size": 1536, "intermediate_size": 8960, "num_hidden_layers": 28, "num_attention_heads": 12}
 
 
-def make(out: Path, texts: list[str], *, context: int = 8192, size: dict[str, Any] = TINY) -> Path:
-    """Write the folder; returns it. `size` are the dimensions of the model, its vocabulary is the tokenizer's."""
+def make(
+    out: Path, texts: list[str], *, context: int = 8192, size: dict[str, Any] = TINY, dtype: str = "float32"
+) -> Path:
+    """Write the folder; returns it. `size` are the dimensions of the model, its vocabulary is the tokenizer's. vLLM
+    computes in the dtype of the files."""
     import torch
     from tokenizers import Tokenizer, decoders, models, pre_tokenizers, trainers
     from transformers import PreTrainedTokenizerFast, Qwen2Config, Qwen2ForCausalLM
@@ -49,7 +52,7 @@ def make(out: Path, texts: list[str], *, context: int = 8192, size: dict[str, An
         pad_token_id=fast.pad_token_id,
         bos_token_id=None,
     )
-    model = Qwen2ForCausalLM(config)
+    model = Qwen2ForCausalLM(config).to(getattr(torch, dtype))
     model.save_pretrained(out)
     fast.save_pretrained(out)
     return out

@@ -1,0 +1,154 @@
+"""Where a cell departs from the paper whose preset it uses, and what its prompts make of its numbers; one line each.
+
+    departures(cell)        # ["algo.rollouts=20, where arXiv 2506.10947 has 300", ...]
+    fixed_knobs(cell)       # faults: what may not be set beside a preset that goes by its own name
+
+A preset is a file of conf/algo that names its `paper`. The paper's values are those of the file, and under `fixes` of
+other groups; a list there holds every value that the paper has. Who wants another one gives the recipe another
+`algo.name`: it is then no preset, and what it changed is printed beside its numbers.
+"""
+
+from dataclasses import dataclass
+from functools import cache
+from typing import Any
+
+from rlvr_sweep.config.schema import Algo, Cell
+from rlvr_sweep.config.tree import conf_dir, groups
+from rlvr_sweep.data.templates import TEMPLATES, needs_chat
+from rlvr_sweep.rewards.text import has_code
+from rlvr_sweep.strict import is_always_in_identity
+
+FREE = {("algo", "rollouts"), ("clip", "name")}  # how long, and the ablations: no other recipe, and always printed
+
+
+def departures(cell: Cell) -> list[str]:
+    """What a reader must know beside the numbers of a cell whose choices are all legal."""
+    return [*_from_preset(cell), *_of_ends(cell), *_of_prompts(cell)]
+
+
+@dataclass(frozen=True)
+class _Preset:
+    """A shipped choice of algo that names a paper. `choices` are those it makes in other groups."""
+
+    algo: Algo
+    choices: dict[str, str]
+
+    def wanted(self) -> dict[str, dict[str, Any]]:
+        """By group and key the value, or the list of values, that the paper has."""
+        fields = [key for key in Algo.model_fields if is_always_in_identity(Algo, key) is not False]
+        own = {key: getattr(self.algo, key) for key in fields}
+        return {**self.algo.fixes, "algo": own | self.algo.fixes.get("algo", {})}
+
+
+@cache
+def _shipped(name: str) -> _Preset | None:
+    if name not in groups(conf_dir())["algo"]:
+        return None
+    from omegaconf import OmegaConf  # here, not above: the worker reads rules.py, and needs none of it
+
+    file: Any = OmegaConf.to_container(OmegaConf.load(conf_dir() / "algo" / f"{name}.yaml"))
+    algo = Algo.model_validate(file.get("algo", file))
+    made = {key.split("/")[-1]: choice for line in file.get("defaults", []) for key, choice in line.items()}
+    return _Preset(algo, made) if algo.paper else None
+
+
+def _apart(cell: Cell, preset: _Preset) -> list[tuple[str, str, Any, list[Any]]]:
+    """(group, key, the cell's value, the paper's) where the two differ."""
+    found, by_log_probs = [], cell.estimator.advantage == "entropy_min"
+    for group, values in preset.wanted().items():
+        for key, value in values.items():
+            legal = value if isinstance(value, list) else [value]
+            actual = getattr(getattr(cell, group), key)
+            unused = group == "clip" and key != "name" and cell.clip.name != "on"  # the bounds of an off-arm
+            # Log-probs always differ within a group, so that there is nothing to drop.
+            unused |= key.endswith(("dynamic_sampling", "generation_batches")) and by_log_probs
+            if actual not in legal and not unused:
+                found.append((group, key, actual, legal))
+    return found
+
+
+def _preset(cell: Cell) -> _Preset | None:
+    return _shipped(cell.choices.get("algo", cell.algo.name))
+
+
+def _from_preset(cell: Cell) -> list[str]:
+    preset = _preset(cell)
+    if preset is None:
+        return []
+    return [
+        f"{group}.{key}={_text(actual)}, where {preset.algo.paper} has {' or '.join(map(_text, legal))}"
+        for group, key, actual, legal in _apart(cell, preset)
+    ]
+
+
+def fixed_knobs(cell: Cell) -> list[str]:
+    """One fault a group in which a preset's own name would stand for something else than its paper's recipe."""
+    preset = _preset(cell)
+    if preset is None or cell.algo.name != preset.algo.name:
+        return []
+    by_group: dict[str, list[tuple[str, Any, list[Any]]]] = {}
+    for group, key, actual, legal in _apart(cell, preset):
+        if (group, key) not in FREE:
+            by_group.setdefault(group, []).append((key, actual, legal))
+    found = []
+    for group, apart in by_group.items():
+        here = ", ".join(f"{group}.{key}={_text(actual)}" for key, actual, _ in apart)
+        right = " ".join(f"{group}.{key}={_text(legal[0])}" for key, _, legal in apart)
+        choice = preset.choices.get(group)
+        if choice and len(apart) > 1 and cell.choices.get(group) != choice:
+            right = f"{group}={choice}"
+        name = preset.algo.name
+        found.append(
+            f"{here}: algo={name} fixes {'it' if len(apart) == 1 else 'them'} as {preset.algo.paper} does; "
+            f"write {right}, or algo.name=NAME for a recipe of your own, whose departures are then listed"
+        )
+    return found
+
+
+def _text(value: Any) -> str:
+    """A value as YAML and the command line have it."""
+    if value is None or isinstance(value, bool):
+        return {None: "null", True: "true", False: "false"}[value]
+    return f"{value:g}" if isinstance(value, float) else str(value)
+
+
+def _of_ends(cell: Cell) -> list[str]:
+    model = cell.model
+    if not needs_chat(model.template) or model.end == model.turn_end:
+        return []
+    about = f"{model.name} is a base model that ends with {model.end}; its chat template ends a turn with"
+    if model.turn_end in model.stop_tokens:
+        return [f"{about} {model.turn_end}. Completions end at either; at which ones the paper's did is not known."]
+    return [
+        f"{about} {model.turn_end}, and completions run on behind it; "
+        f"model.stop_tokens=['{model.turn_end}'] ends them there"
+    ]
+
+
+def _of_prompts(cell: Cell) -> list[str]:
+    model, form = cell.model, TEMPLATES.get(cell.model.template)
+    found = []
+    if form and form.end and form.end not in model.stop:
+        found.append(
+            f"model.template={model.template} is made for completions that end with {form.end}; "
+            f"model.stop=['{form.end}'] ends them there"
+        )
+    if form and "<answer>" in form.before and cell.grading.grader != "authors":  # that one finds answers by itself
+        where = {"algo": cell.algo.extraction}
+        where |= {f"eval.benchmarks.{name}": bench.extraction for name, bench in cell.eval.benchmarks.items()}
+        found += [
+            f"model.template={model.template} asks for <answer> tags, and {key}.extraction={how} reads boxes only"
+            for key, how in where.items()
+            if how == "boxed"
+        ]
+    if model.template.startswith("r1") and cell.grading.grader == "authors" and cell.algo.extraction != "tagged":
+        found.append(
+            f"model.template={model.template} asks for <answer> tags, and algo.extraction={cell.algo.extraction} takes "
+            "an answer from the whole response; the authors' code takes what follows the last <answer>, as "
+            "algo.extraction=tagged does"
+        )
+    if model.prefix and has_code(model.prefix):
+        found.append(
+            f"model.prefix={model.prefix!r} is part of every response, so that code_frequency is 1 by construction"
+        )
+    return found

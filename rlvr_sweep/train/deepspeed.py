@@ -1,0 +1,60 @@
+"""DeepSpeed's configuration of a cell, from compute.zero and compute.offload; there is no JSON file to keep in step.
+
+    config(cell)        # None where compute.zero=0
+
+ZeRO shards over the ranks what each would hold a copy of: 1 the optimizer's state, 2 also the gradients, 3 also the
+weights. The batches and the update are those of one GPU. With model.dtype=bfloat16 DeepSpeed holds the weights in
+bfloat16 beside a float32 master copy; without it they are in float32 and computed with in bfloat16.
+"""
+
+from importlib.util import find_spec
+from typing import Any
+
+from rlvr_sweep.config.schema import Cell, Compute
+from rlvr_sweep.errors import UserError
+
+
+def config(cell: Cell) -> dict[str, Any] | None:
+    """What GRPOConfig(deepspeed=...) takes. "auto" is filled in from the other arguments, so that nothing is said
+    twice. UserError where DeepSpeed is not installed."""
+    compute = cell.compute
+    if not compute.zero:
+        return None
+    check_installed(compute)
+    zero: dict[str, Any] = {
+        "stage": compute.zero,
+        "overlap_comm": compute.device != "cpu",
+        "contiguous_gradients": True,
+        "reduce_bucket_size": 500_000_000,
+        "allgather_bucket_size": 500_000_000,
+    }
+    if compute.offload:
+        zero["offload_optimizer"] = {"device": "cpu", "pin_memory": compute.device != "cpu"}
+    if compute.zero == 3:
+        zero["stage3_param_persistence_threshold"] = "auto"  # smaller ones stay whole; by the hidden size
+        # Otherwise the final model and its checkpoints would hold a rank's shards.
+        zero["stage3_gather_16bit_weights_on_model_save"] = True
+        if compute.offload:
+            zero["offload_param"] = {"device": "cpu", "pin_memory": compute.device != "cpu"}
+    return {
+        "zero_optimization": zero,
+        # torch's AdamW, as without ZeRO: DeepSpeed's own for the CPU needs a compiler, and rounds otherwise.
+        "zero_force_ds_cpu_optimizer": False,
+        "zero_allow_untested_optimizer": True,
+        "bf16": {"enabled": "auto"},
+        "gradient_clipping": "auto",
+        "train_batch_size": "auto",
+        "train_micro_batch_size_per_gpu": "auto",
+        "gradient_accumulation_steps": "auto",
+        "steps_per_print": 1_000_000_000,  # its log says nothing that metrics.jsonl does not
+        "wall_clock_breakdown": False,
+    }
+
+
+def check_installed(compute: Compute) -> None:
+    """UserError where ZeRO is asked for and DeepSpeed is missing; nothing is imported."""
+    if compute.zero and find_spec("deepspeed") is None:
+        raise UserError(
+            f"compute.zero={compute.zero}: DeepSpeed is not installed; DEVICE=gpu make setup, or: "
+            "pip install 'rlvr_sweep[gpu]'"
+        )

@@ -1,0 +1,57 @@
+"""What a reader must know of a cell's prompts: end tokens that are two, tags that nobody reads, a forced start."""
+
+import pytest
+
+from rlvr_sweep.config.compose import compose_or_refuse
+
+QWEN = ["model=qwen2.5_7b", "eval=math500", "data=deepscaler"]
+LLAMA = ["model=llama3.1_8b", "eval=math500", "data=deepscaler"]
+
+
+def said(*lines: str) -> str:
+    return "\n".join(compose_or_refuse(list(lines), multirun=False)[0].cell.deviations)
+
+
+def test_a_base_model_that_ends_otherwise_than_its_chat_template() -> None:
+    assert "ends with <|endoftext|>; its chat template ends a turn with <|im_end|>. Completions end at e" in said(*QWEN)
+    open_ended = said(*QWEN, "model.stop_tokens=[]")
+    assert "run on behind it; model.stop_tokens=['<|im_end|>'] ends them there" in open_ended
+    assert "<|im_end|>" not in said(*QWEN, "model.template=raw")
+    assert "<|im_end|>" not in said("model=qwen2.5_7b_instruct", *QWEN[1:])
+
+
+def test_a_template_with_an_end_of_its_own() -> None:
+    assert "model.stop=['</answer>'] ends them there" in said(*QWEN, "model.template=r1")
+    assert "</answer>" not in said(*LLAMA)  # its stop string is in its file
+
+
+@pytest.mark.parametrize("template", ["r1", "r1_literal", "think_answer"])
+def test_tags_that_nobody_reads(template: str) -> None:
+    lines = [*QWEN, f"model.template={template}", "model.stop=['</answer>']"]
+    text = said(*lines)
+    assert "algo.extraction=boxed reads boxes only" in text
+    assert "eval.benchmarks.math500.extraction=boxed reads boxes only" in text
+    tagged = said(*lines, "algo.extraction=tagged", "eval.benchmarks.math500.extraction=tagged")
+    assert "reads boxes only" not in tagged
+    assert "reads boxes only" not in said(*lines, "grading.grader=authors")  # it finds answers by itself
+
+
+def test_the_authors_grader_over_tags() -> None:
+    anywhere = said(*LLAMA, "algo=spurious_rewards")
+    assert "algo.extraction=lenient takes an answer from the whole response" in anywhere
+    assert "whole response" not in said(*LLAMA, "algo=spurious_rewards", "algo.extraction=tagged")
+    assert "whole response" not in said("model=qwen2.5_math_7b", *QWEN[1:], "algo=spurious_rewards")
+
+
+def test_an_experiments_own_deviations_come_first(tmp_path) -> None:
+    file = tmp_path / "mine" / "experiment" / "study.yaml"
+    file.parent.mkdir(parents=True)
+    file.write_text('# @package _global_\ndeviations: ["Half of the paper\'s prompts."]\n')
+    [cell] = compose_or_refuse(["experiment=study"], multirun=False, config_dir=tmp_path / "mine")
+    assert cell.cell.deviations[0] == "Half of the paper's prompts."
+
+
+def test_a_prefix_ends_with_a_word() -> None:
+    with pytest.raises(Exception, match="ends with a blank") as caught:
+        compose_or_refuse(["model.prefix='So '"], multirun=False)
+    assert "\n" not in str(caught.value)

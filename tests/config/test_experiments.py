@@ -1,0 +1,114 @@
+"""Every shipped experiment composes: all its cells are judged, without faults, without a network, and say what they
+depart from."""
+
+import re
+from collections.abc import Iterator
+from functools import cache
+
+import pytest
+import yaml
+
+from rlvr_sweep.config.compose import Composed, compose, compose_or_refuse
+from rlvr_sweep.config.tree import conf_dir, groups
+
+pytestmark = pytest.mark.slow  # 500 cells, composed once: 40 seconds
+EXPERIMENTS = groups(conf_dir())["experiment"]
+LAB = [name for name in EXPERIMENTS if name.startswith("lab/")]
+PAPERS = [name for name in EXPERIMENTS if name not in LAB]
+FIGURES = {  # those of the papers that have a version for two cores
+    "spurious_rewards": {
+        *("rewards", "gamma", "clipping", "python_reward", "compound", "no_repetition", "ttrl", "one_shot"),
+        *("spurious_prompts", "forced_prefix"),
+    },
+    "model_task_alignment": {"rq1", "rq1_entropy", "rq2", "rq3", "alignment", "contamination"},
+}
+
+
+def text(name: str) -> str:
+    return (conf_dir() / "experiment" / f"{name}.yaml").read_text()
+
+
+@pytest.fixture(autouse=True, scope="module")
+def labels(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
+    """Label files where `label` would put them; only that they are there counts here."""
+    tmp_path = tmp_path_factory.mktemp("labelled")
+    for model in groups(conf_dir())["model"]:
+        for data in ("deepscaler", "lab/add"):
+            file = tmp_path / "labels" / model / f"{data}.jsonl"
+            file.parent.mkdir(parents=True, exist_ok=True)
+            file.write_text('{"id": "add-36-51", "label": "87"}\n')
+    with pytest.MonkeyPatch.context() as patch:
+        patch.chdir(tmp_path)
+        yield
+
+
+@cache
+def cells(name: str, *lines: str) -> list[Composed]:
+    return compose_or_refuse([f"experiment={name}", *lines], multirun=True)
+
+
+@pytest.mark.parametrize("name", EXPERIMENTS)
+def test_an_experiment_composes_and_states_its_cells(name: str) -> None:
+    found = cells(name)
+    counts = [int(number) for number in re.findall(r"\b(\d+) cells?\b", text(name))]
+    assert len(found) in counts, f"its comment says {counts} cells"
+    assert len({cell.cell_id for cell in found}) == len(found)
+    assert text(name).splitlines()[0] == "# @package _global_"
+
+
+@pytest.mark.parametrize("name", EXPERIMENTS)
+def test_an_experiment_states_its_cost_and_its_deviations(name: str) -> None:
+    unit = r"CPU-seconds" if name in LAB else r"A100-hours"
+    assert re.search(rf"\d {unit}", text(name))
+    own = yaml.safe_load(text(name)).get("deviations")
+    if name in LAB:
+        assert own
+    for cell in cells(name):
+        assert set(own or []) <= set(cell.cell.deviations)
+
+
+def test_each_figure_is_there_at_the_papers_scale_and_in_the_lab() -> None:
+    for paper, names in FIGURES.items():
+        assert {f"{paper}/{name}" for name in names} <= set(EXPERIMENTS)
+        assert {f"lab/{name}" for name in names} <= set(EXPERIMENTS)
+
+
+@pytest.mark.parametrize("name", PAPERS)
+def test_a_papers_experiment_sets_what_its_preset_fixes(name: str) -> None:
+    """What is left is named in the file: a figure that is about such a knob, or a control."""
+    expected = {
+        "spurious_rewards/clipping": {"clip.name=off_logprob"},
+        "spurious_rewards/forced_prefix": {"algo.rollouts=1"},
+        "model_task_alignment/rq3_raw": {
+            *("estimator.advantage=nsr", "estimator.advantage=psr", "estimator.scale=none"),
+            *("estimator.std_epsilon=0.0001", "estimator.dynamic_sampling=false"),
+        },
+    }
+    lines = {line.split(",")[0] for cell in cells(name) for line in cell.cell.deviations if ", where arXiv" in line}
+    assert lines == expected.get(name, set())
+
+
+def test_the_command_line_has_the_last_word() -> None:
+    found = cells("lab/gamma", "seed=7", "reward.gamma=0.1")
+    assert [(cell.cell.seed, cell.cell.reward.model_dump()["gamma"]) for cell in found] == [(7, 0.1)]
+    assert compose(["experiment=lab/gamma"], multirun=False).faults[0].endswith("spans 15 cells; add -m")
+
+
+def test_several_experiments_are_one_grid() -> None:
+    found = cells("spurious_rewards/gamma,spurious_rewards/python_reward")
+    assert len(found) == 15 and len({cell.cell_id for cell in found}) == 15
+
+
+def test_the_labs_clipping_study_is_honest_by_construction() -> None:
+    """Ten seeds an arm, on-arms that can clip, and a control at learning rates that do not collapse."""
+    arms: dict[str, list[Composed]] = {}
+    for cell in cells("lab/clipping"):
+        arms.setdefault(cell.arm_id, []).append(cell)
+    assert all(len(seeds) >= 10 for seeds in arms.values())
+    names = {seeds[0].cell.clip.name for seeds in arms.values()}
+    assert {"on", "off_epsilon", "off_policy_gradient", "off_logprob", "off_large_batch", "off_small_rollout"} == names
+    control = cells("lab/clipping_control")
+    rates = {(cell.cell.clip.name, cell.cell.algo.learning_rate) for cell in control}
+    assert len({rate for _, rate in rates}) >= 3
+    assert {(clip, rate) for clip in ("on", "off_epsilon") for _, rate in rates} == rates
+    assert all(cell.batch.updates >= 2 for cell in control)

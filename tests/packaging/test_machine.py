@@ -1,0 +1,86 @@
+"""What a machine offers a cell at full size: each row can be ok and can be not, and says what to do."""
+
+import socket
+from pathlib import Path
+
+import pytest
+
+from rlvr_sweep import machine
+from rlvr_sweep.machine import Gpu
+
+GB = 10**9
+
+
+@pytest.mark.parametrize(
+    ("vllm", "torch", "state"),
+    [
+        (None, "2.13.0", "ok"),
+        ("0.26.0", "2.11.0+cu130", "ok"),
+        ("0.30.1", "2.13.0", "ok"),
+        ("0.26.0", "2.13.0", "fail"),
+        ("0.30.0", "2.11.0", "fail"),
+        ("0.21.0", "2.11.0", "fail"),
+        ("0.33.0", "2.14.0", "fail"),  # TRL does not take it
+        ("0.27.0", "2.11.0", "warn"),
+        ("0.26.0", None, "fail"),
+    ],
+)
+def test_versions_fit_together_or_are_told_how(vllm: str | None, torch: str | None, state: str) -> None:
+    check = machine.stack({"torch": torch, "trl": "1.16.0", "vllm": vllm, "deepspeed": None})
+    assert check.state == state
+    assert ("pip install" in check.remedy) == (state != "ok")
+
+
+def gpu(index: int, used: int = 0) -> Gpu:
+    return Gpu(str(index), f"GPU-{index}", "NVIDIA H200", 150 * GB, used)
+
+
+def test_gpus_are_named_and_busy_ones_with_their_processes() -> None:
+    assert "none here" in machine.gpu_row([], []).found
+    free = machine.gpu_row([gpu(0), gpu(1)], [])
+    assert free.state == "ok" and "2 x NVIDIA H200, 150 GB each, all free" in free.found
+    busy = machine.gpu_row([gpu(0, 60 * GB), gpu(1)], [["GPU-0", "4711", "/usr/bin/python3", "57000"]])
+    assert busy.state == "warn" and "0: 60 GB in use by python3 (4711)" in busy.found
+    assert busy.remedy == "export CUDA_VISIBLE_DEVICES=1"
+    assert "wait" in machine.gpu_row([gpu(0, 60 * GB)], []).remedy
+
+
+def test_one_gpu_needs_no_nccl(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(machine, "gpus_here", lambda: ("0",))
+    assert machine.nccl(driver=[gpu(0)]).state == "ok"
+
+
+def test_gpus_that_cannot_talk_fail_with_the_usual_causes(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(machine, "gpus_here", lambda: ("0", "1"))
+    monkeypatch.setattr(machine, "collective", lambda count: "RuntimeError: unhandled system error")
+    check = machine.nccl(driver=[gpu(0), gpu(1)])
+    assert check.state == "fail" and "unhandled system error" in check.found and "NCCL_SOCKET_IFNAME" in check.remedy
+    monkeypatch.setattr(machine, "collective", lambda count: None)
+    assert machine.nccl(driver=[gpu(0), gpu(1)]).state == "ok"
+
+
+def test_processes_add_up_a_number_or_say_why_not() -> None:
+    assert machine.collective(2, backend="gloo") is None
+    wrong = machine.collective(1, backend="no_such_backend")
+    assert wrong is not None and "Error" in wrong
+
+
+def test_a_small_shared_memory_is_told(tmp_path: Path) -> None:
+    check = machine.shared_memory(tmp_path, low=1 << 62)
+    assert check.state == "warn" and "--ipc=host" in check.remedy
+    assert machine.shared_memory(tmp_path, low=0).state == "ok"
+    assert machine.shared_memory(tmp_path / "none").state == "ok"
+
+
+def test_the_network_is_asked_unless_offline(monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in ("https_proxy", "HTTPS_PROXY"):
+        monkeypatch.delenv(name, raising=False)
+    assert "not asked" in machine.network().found
+    monkeypatch.delenv("HF_HUB_OFFLINE")
+    with socket.socket() as server:
+        server.bind(("127.0.0.1", 0))
+        server.listen()
+        monkeypatch.setenv("HF_ENDPOINT", f"http://127.0.0.1:{server.getsockname()[1]}")
+        assert machine.network().state == "ok"
+    check = machine.network()
+    assert check.state == "warn" and "prefetch" in check.remedy

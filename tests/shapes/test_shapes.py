@@ -1,0 +1,129 @@
+"""Shapes: random weights in true architectures, written once, the same everywhere, and named as such."""
+
+import json
+import os
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from rlvr_sweep.cell_dir import CellDir
+from rlvr_sweep.config.compose import compose, compose_or_refuse
+from rlvr_sweep.errors import UserError
+from rlvr_sweep.shapes import folder as writing
+from rlvr_sweep.shapes import table
+from rlvr_sweep.shapes.folder import ensure
+from rlvr_sweep.shapes.table import SHAPES
+
+PARAMETERS = {  # as the published models count them
+    "qwen2_5_1_5b": 1_543_714_304,
+    "qwen2_5_7b": 7_615_616_512,
+    "llama3_2_3b": 3_212_749_824,
+    "llama3_1_8b": 8_030_261_248,
+    "olmo2_7b": 7_298_617_344,
+}
+STRANGE = "naïve ∑ 日本 😀 [x]\t\n\n  4+8 don't </answer>"
+
+
+@pytest.fixture
+def cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    monkeypatch.setenv("HF_HOME", str(tmp_path / "hf"))
+    return tmp_path / "hf"
+
+
+def test_each_shape_has_the_parameters_of_the_published_model() -> None:
+    import torch
+    from transformers import AutoConfig, AutoModelForCausalLM
+
+    for name, count in PARAMETERS.items():
+        with torch.device("meta"):
+            model = AutoModelForCausalLM.from_config(AutoConfig.for_model(**SHAPES[name].config()))
+        assert sum(p.numel() for p in model.parameters()) == count, name
+
+
+def test_every_shape_is_a_choice() -> None:
+    for name in SHAPES:
+        [cell] = compose_or_refuse([f"model=shape/{name}"], multirun=False)
+        assert cell.cell.model.path == f"shape:{name}"
+        assert any("weights are random" in text for text in cell.cell.deviations)
+
+
+def test_the_identity_is_the_recipe_and_needs_no_files(cache: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    first = compose_or_refuse(["model=shape/qwen2_5_7b"], multirun=False)[0]
+    assert first.hashes["model"] == table.recipe_hash("qwen2_5_7b")
+    assert not cache.exists()
+    monkeypatch.setattr(table, "SEED", 1)
+    assert compose_or_refuse(["model=shape/qwen2_5_7b"], multirun=False)[0].cell_id != first.cell_id
+    assert compose_or_refuse(["model=shape/olmo2_7b"], multirun=False)[0].cell_id != first.cell_id
+
+
+def test_an_unknown_shape_is_told() -> None:
+    faults = compose(["model=shape/tiny", "model.path=shape:qwen_7b"], multirun=False).faults
+    assert len(faults) == 1 and "no such shape" in faults[0] and "qwen2_5_7b" in faults[0]
+
+
+@pytest.mark.parametrize("architecture", ["qwen2", "llama", "olmo2"])
+def test_the_folder_loads_and_the_tokenizer_round_trips(
+    architecture: str, cache: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from transformers import AutoModelForCausalLM, AutoTokenizer
+
+    rope = table.Rope(8.0) if architecture == "llama" else None
+    monkeypatch.setitem(SHAPES, "tiny", replace(SHAPES["tiny"], architecture=architecture, rope=rope))
+    monkeypatch.setattr(writing, "SHARD_BYTES", 400_000)
+    where = ensure("tiny")
+    assert cache in where.parents
+    assert len(list(where.glob("*.safetensors"))) > 1
+    loaded: Any = AutoModelForCausalLM.from_pretrained(where, output_loading_info=True)
+    model, info = loaded
+    assert not any(info[key] for key in ("missing_keys", "unexpected_keys", "mismatched_keys"))
+    assert model.config.model_type == architecture
+    assert json.loads((where / "config.json").read_text())["dtype"] == "bfloat16"
+    tokenizer = AutoTokenizer.from_pretrained(where)
+    assert len(tokenizer) <= 1024 < model.config.vocab_size == 4096
+    ids = tokenizer(STRANGE)["input_ids"]
+    assert tokenizer.decode(ids) == STRANGE and tokenizer.pad_token_id not in ids
+    assert {tokenizer.pad_token_id, tokenizer.eos_token_id} == {
+        model.config.pad_token_id,
+        model.generation_config.eos_token_id,
+    }
+    head = model.lm_head.weight.float()
+    assert abs(head.std().item() - table.STD) < 1e-3 and abs(head.mean().item()) < 1e-3
+
+
+def test_the_same_bytes_every_time_and_written_only_once(cache: Path) -> None:
+    first = ensure("tiny")
+    bytes_before = {file.name: file.read_bytes() for file in first.iterdir()}
+    stamp = (first / "model.safetensors").stat().st_mtime_ns
+    assert ensure("tiny") == first
+    assert (first / "model.safetensors").stat().st_mtime_ns == stamp
+    os.rename(first, first.with_name("before"))
+    assert {file.name: file.read_bytes() for file in ensure("tiny").iterdir()} == bytes_before
+    assert not list(first.parent.glob("*.partial"))
+
+
+def test_no_room_and_no_right_are_told(cache: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    class Full:
+        free = 0
+
+    monkeypatch.setattr(writing.shutil, "disk_usage", lambda path: Full)
+    with pytest.raises(UserError, match=r"set HF_HOME"):
+        ensure("tiny")
+    assert not list((cache / "rlvr_sweep-shapes").glob("tiny*"))
+    monkeypatch.setenv("HF_HOME", "/proc/nowhere")
+    with pytest.raises(UserError, match=r"set HF_HOME"):
+        ensure("tiny")
+
+
+def test_a_cell_of_a_shape_runs_on_the_cpu(cache: Path, make_cell: Callable[..., CellDir]) -> None:
+    from rlvr_sweep.train.worker import main
+
+    directory = make_cell(
+        "model=shape/tiny", "compute.device=cpu", "algo.rollouts=1", "eval.every=0", "algo.max_prompt_tokens=256"
+    )
+    assert main([str(directory.path)]) == 0
+    assert directory.read_status()["state"] == "done"
+    metrics = [json.loads(line) for line in (directory.path / "metrics.jsonl").read_text().splitlines()]
+    assert len(metrics) == 2

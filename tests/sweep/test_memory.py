@@ -1,0 +1,217 @@
+"""The memory estimate: its terms by hand for Qwen2.5-7B, what is refused, and what is offered instead."""
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from rlvr_sweep.__main__ import main
+from rlvr_sweep.config import rules
+from rlvr_sweep.config.compose import compose_or_refuse
+from rlvr_sweep.config.schema import Cell
+from rlvr_sweep.config.tree import conf_dir, groups
+from rlvr_sweep.errors import UserError
+from rlvr_sweep.shapes.sizes import Sizes, Unknown
+from rlvr_sweep.shapes.table import SHAPES
+from rlvr_sweep.sweep import memory, slots
+from rlvr_sweep.sweep.presets import fitting, presets
+
+H200 = 150_754_820_096  # bytes: 143,771 MiB
+QWEN_7B = 7_615_616_512
+LORA_16 = 40_370_176  # 28 layers of 16 x (3584 + 3584) x 2 + 16 x (3584 + 512) x 2 + 16 x (3584 + 18944) x 3
+
+
+def cell(*lines: str, model: str = "shape/qwen2_5_7b") -> Cell:
+    own = [f"model={model}", "algo=spurious_rewards", "tracking=off", "eval.batch=64"]
+    return compose_or_refuse([*own, *lines], multirun=False)[0].cell
+
+
+@pytest.mark.parametrize(
+    ("name", "count"),
+    [
+        ("qwen2_5_1_5b", 1_543_714_304),
+        ("qwen2_5_7b", QWEN_7B),
+        ("llama3_2_3b", 3_212_749_824),
+        ("llama3_1_8b", 8_030_261_248),
+        ("olmo2_7b", 7_298_617_344),
+    ],
+)
+def test_parameters_are_counted_from_the_config_alone(name: str, count: int) -> None:
+    assert Sizes.of(SHAPES[name].config()).parameters == count
+
+
+def test_the_terms_of_a_whole_7b_on_one_gpu() -> None:
+    terms = memory.estimate(cell("compute=gpu")).terms
+    assert terms["weights"] == 4 * QWEN_7B  # float32, 30.5 GB
+    assert terms["gradients"] == 4 * QWEN_7B
+    assert terms["optimizer"] == 8 * QWEN_7B
+    assert terms["step_scratch"] == 4 * QWEN_7B
+    assert terms["autocast_weights"] == 2 * (QWEN_7B - 2 * 152_064 * 3584 - 3584)
+    # 4 sequences of 1024 + 3072 tokens: each of 28 layers' float32 input, one layer's insides, the last norm.
+    one_layer = 20 * 3584 + 10 * 3584 + 8 * 18944
+    assert terms["activations"] == 4 * 4096 * (28 * 3584 * 4 + one_layer + 4 * 3584)
+    # 128 completions of 4096 tokens, 4 heads of 128 in 28 layers: keys in float32, values in bfloat16.
+    assert terms["kv_cache"] == 128 * 4096 * 28 * 4 * 128 * (4 + 2)
+    assert "step_gradients" not in terms and "buckets" not in terms and "reference" not in terms
+
+
+def test_the_cache_is_that_of_the_largest_generation() -> None:
+    a_token = 28 * 4 * 128 * (4 + 2)
+    few = ["compute=gpu", "compute.generate_batch=8"]
+    assert memory.estimate(cell(*few)).terms["kv_cache"] == 64 * 4096 * a_token  # an evaluation's batch
+    assert memory.estimate(cell(*few, "eval.batch=2")).terms["kv_cache"] == 8 * 4096 * a_token
+    everything = memory.estimate(cell("compute=gpu", "compute.generate_batch=null", "compute.ranks=4")).terms
+    assert everything["kv_cache"] == 256 * 4096 * a_token  # 64 x 16 completions over 4 ranks
+
+
+def test_checkpointing_trades_activations() -> None:
+    with_it, without = (
+        memory.estimate(cell("compute=gpu", f"compute.gradient_checkpointing={on}")).terms["activations"]
+        for on in ("true", "false")
+    )
+    assert without == 4 * 4096 * (28 * (30 * 3584 + 8 * 18944) + 4 * 3584)
+    assert without > 10 * with_it
+
+
+@pytest.mark.parametrize(
+    ("preset", "weights", "gradients", "optimizer"),
+    [
+        ("zero1_x4", 2, 2, 3),  # bytes a parameter; the optimizer's 12 are shared out over 4
+        ("zero2_x4", 2, 0.5, 3),
+        ("zero3_x4", 0.5, 0.5, 3),
+        ("zero3_2x8", 0.125, 0.125, 0.75),
+        ("zero2_offload", 2, 0, 0),
+        ("zero3_offload_x2", 0, 0, 0),
+    ],
+)
+def test_what_zero_shards(preset: str, weights: float, gradients: float, optimizer: float) -> None:
+    terms = memory.estimate(cell(f"compute={preset}")).terms
+    assert terms.get("weights", 0) == int(weights * QWEN_7B)
+    assert terms.get("gradients", 0) == int(gradients * QWEN_7B)
+    assert terms.get("optimizer", 0) == int(optimizer * QWEN_7B)
+
+
+def test_lora_trains_little_and_keeps_the_base_in_bfloat16() -> None:
+    found = memory.estimate(cell("compute=gpu", "model.lora={rank: 16}"))
+    assert found.trained == LORA_16
+    assert found.terms["weights"] == 2 * QWEN_7B + 4 * LORA_16
+    assert found.terms["optimizer"] == 8 * LORA_16
+    assert found.peak < 0.4 * memory.estimate(cell("compute=gpu")).peak
+
+
+def test_a_reference_model_and_copies_for_ranks_without_zero_count() -> None:
+    with_kl = cell("compute=gpu", "algo.name=mine", "estimator.kl=0.1")
+    assert memory.estimate(with_kl).terms["reference"] == 4 * QWEN_7B
+    assert memory.estimate(cell("compute=gpu", "compute.ranks=2")).terms["buckets"] == 4 * QWEN_7B
+
+
+def test_the_largest_phase_counts_with_its_reserve() -> None:
+    found = memory.estimate(cell("compute=gpu"))
+    step = sum(found.terms[name] for name in ("weights", "optimizer", "context", "gradients", "step_scratch"))
+    assert found.phases["step"] == round(1.05 * step)
+    assert found.peak == max(found.phases.values()) and found.phases[found.phase] == found.peak
+
+
+def test_what_cannot_fit_is_refused_with_a_preset_that_fits() -> None:
+    with pytest.raises(
+        UserError, match=r"takes about \d+ GB a GPU .* there are 151; write compute=zero\d_x2"
+    ) as refused:
+        memory.check(cell("compute=gpu"), H200, gpus=8)
+    assert "\n" not in str(refused.value)
+    offered = str(refused.value).split("compute=")[1].split(",")[0]
+    memory.check(cell(f"compute={offered}"), H200, gpus=8)
+    memory.check(cell("compute=gpu", "compute.check_memory=false"), H200, gpus=8)
+    memory.check(cell("compute=gpu"), None, gpus=8)
+
+
+def test_a_cache_that_is_too_large_asks_for_a_smaller_batch_only() -> None:
+    own = ["algo.name=mine", "estimator=grpo", "compute=zero2_x4", "compute.micro_batch=1"]
+    wide = cell(*own, "compute.generate_batch=null", "eval.batch=1024")
+    with pytest.raises(UserError, match=r"in its generate phase.*write compute.generate_batch=128 eval.batch=128,"):
+        memory.check(wide, 80 << 30, gpus=4)
+    memory.check(cell(*own, "compute.generate_batch=128", "eval.batch=128"), 80 << 30, gpus=4)
+
+
+def test_a_share_of_a_gpu_is_all_there_is() -> None:
+    small = cell("compute=gpu", model="shape/qwen2_5_1_5b")
+    memory.check(small, H200, gpus=1)
+    with pytest.raises(UserError, match=r"a share of 0.25"):
+        memory.check(
+            small.model_copy(update={"compute": small.compute.model_copy(update={"share": 0.25})}), H200, gpus=1
+        )
+
+
+def test_on_one_small_gpu_offloading_comes_before_a_larger_machine_and_lora_is_the_last_word() -> None:
+    assert fitting(cell("compute=gpu"), H200, gpus=1) == "zero2_offload"
+    with pytest.raises(UserError, match=r"model\.lora=\{rank: 16\}"):
+        memory.check(cell("compute=gpu"), 16 << 30, gpus=1)
+
+
+def test_every_preset_leaves_the_batches_of_the_papers_as_they_are() -> None:
+    one = rules.arm(cell("compute=gpu"))
+    for name in presets():
+        other = rules.arm(cell(f"compute={name}"))
+        assert (other.rollout_size, other.train_batch, other.optimizer_steps) == (
+            one.rollout_size,
+            one.train_batch,
+            one.optimizer_steps,
+        ), name
+        assert other.ranks * other.micro_batch * other.gradient_accumulation_steps == other.train_batch
+    assert {"gpu", "zero1_x2", "zero2_x8", "zero3_2x8"} <= set(presets()) <= set(groups(conf_dir())["compute"])
+
+
+def test_where_a_config_comes_from() -> None:
+    assert memory.sizes_of(cell(model="qwen2.5_math_7b")).parameters == QWEN_7B  # of a known size
+    lab = compose_or_refuse(["model=lab/llama"], multirun=False)[0].cell
+    assert memory.sizes_of(lab).parameters < 200_000  # a folder
+    foreign = cell(model="qwen2.5_7b")
+    foreign = foreign.model_copy(update={"model": foreign.model.model_copy(update={"hub": "someone/model"})})
+    with pytest.raises(Unknown, match="prefetch"):
+        memory.sizes_of(foreign)
+    with pytest.raises(Unknown, match="mamba"):
+        Sizes.of({"model_type": "mamba"})
+    with pytest.raises(Unknown, match="num_hidden_layers"):
+        Sizes.of({"model_type": "llama", "hidden_size": 8, "num_attention_heads": 2, "intermediate_size": 8})
+
+
+def test_nvidia_smi_is_read_and_broken_lines_are_not() -> None:
+    listed = "0, GPU-aa, 143771\n1, GPU-bb, 81559\n2, GPU-cc, [N/A]\n"
+    found = memory.read_memory(listed)
+    assert found["0"] == found["GPU-aa"] == H200
+    assert memory.smallest(("0", "GPU-bb"), found) == 81_559 << 20
+    assert memory.smallest(("2",), found) is None
+
+
+def plan(capsys: pytest.CaptureFixture[str], *lines: str) -> str:
+    assert main(["plan", "algo=spurious_rewards", *lines]) == 0
+    return capsys.readouterr().out
+
+
+def test_plan_says_it_and_shows_its_terms(
+    capsys: pytest.CaptureFixture[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    lines = ["model=shape/qwen2_5_7b,shape/qwen2_5_1_5b", "compute=zero2_x4"]
+    assert "GB a GPU" in plan(capsys, *lines)
+    monkeypatch.setattr(slots, "gpus_here", lambda: ("0", "1", "2", "3"))
+    monkeypatch.setattr(memory, "gpu_memory", lambda: dict.fromkeys("0123", H200))
+    assert " GB of 151 GB a GPU\n" in plan(capsys, *lines)
+    assert "more than there is" in plan(capsys, "model=shape/qwen2_5_7b", "compute=gpu")
+    found: dict[str, Any] = json.loads(plan(capsys, *lines, "seed=0,1", "--json"))
+    assert [entry["cells"] for entry in found["memory"]] == [2, 2]
+    assert found["memory"][0]["terms"]["weights"] == 2 * QWEN_7B
+    assert "memory" not in plan(capsys, "model=shape/tiny", "compute=cpu")
+
+
+def test_a_launch_refuses_what_cannot_fit_before_it_starts(
+    capsys: pytest.CaptureFixture[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from rlvr_sweep.sweep import local
+
+    monkeypatch.setattr(slots, "gpus_here", lambda: ("0",))
+    monkeypatch.setattr(memory, "gpu_memory", lambda: {"0": H200})
+    monkeypatch.setattr(local.CellProcess, "start", lambda *args, **kwargs: pytest.fail("it started"))
+    lines = ["model=shape/qwen2_5_7b", "algo=spurious_rewards", "compute=gpu", "data=lab/add", "data.repeat=true"]
+    assert main([*lines, "eval=none", f"runs={tmp_path}"]) == 2
+    assert capsys.readouterr().err.splitlines()[0].startswith("rlvr_sweep: shape/qwen2_5_7b takes about 161 GB a GPU")

@@ -1,0 +1,139 @@
+"""vLLM as a backend, without a GPU: what it is asked for, when weights are pushed, what a LoRA model hands over."""
+
+import sys
+from contextlib import nullcontext
+from types import ModuleType, SimpleNamespace
+from typing import Any
+
+import pytest
+import torch
+from peft import LoraConfig, get_peft_model
+from transformers import AutoModelForCausalLM
+from trl.generation.vllm_generation import VLLMGeneration
+
+from rlvr_sweep.errors import UserError
+from rlvr_sweep.lab.families import model_dir
+from rlvr_sweep.train.generation import Sampling
+from rlvr_sweep.train.vllm_engine import VLLM, colocated, merged, require
+
+
+class Engine:
+    """Stands in for vllm.LLM: repeats a prompt's first token until its limit, or until an end token."""
+
+    def __init__(self) -> None:
+        self.asked: list[Any] = []
+        self.events: list[str] = []
+
+    def generate(self, prompts: list[dict[str, list[int]]], *, sampling_params: list[Any], use_tqdm: bool) -> list[Any]:
+        self.events.append("generate")
+        self.asked += sampling_params
+        found = []
+        for prompt, wanted in zip(prompts, sampling_params, strict=True):
+            token = prompt["prompt_token_ids"][0]
+            ends = token in wanted.stop_token_ids
+            ids = (token,) if ends else (token,) * wanted.max_tokens
+            answer = SimpleNamespace(token_ids=ids, finish_reason="stop" if ends else "length")
+            found.append(SimpleNamespace(outputs=[answer]))
+        return found
+
+    def wake_up(self, tags: list[str]) -> None:
+        self.events.append(f"wake {tags[0]}")
+
+    def sleep(self, level: int) -> None:
+        self.events.append(f"sleep {level}")
+
+
+@pytest.fixture
+def requests(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A vllm to import whose SamplingParams are what they were given."""
+    module = ModuleType("vllm")
+    module.SamplingParams = lambda **asked: SimpleNamespace(**asked)  # type: ignore[attr-defined]
+    monkeypatch.setitem(sys.modules, "vllm", module)
+
+
+@pytest.mark.usefixtures("requests")
+def test_each_completion_has_its_seed_and_only_token_ids_come_back() -> None:
+    engine = Engine()
+    samples = VLLM(engine, ends=[9, 2], stop=[]).generate([[5, 6], [9]], Sampling(3, 0.6, 0.95), seeds=[7, 8])
+    assert [tuple(s) for s in samples] == [([5, 5, 5], True), ([9], False)]
+    assert [wanted.seed for wanted in engine.asked] == [7, 8]
+    for wanted in engine.asked:
+        assert (wanted.max_tokens, wanted.temperature, wanted.top_p) == (3, 0.6, 0.95)
+        assert wanted.stop_token_ids == [2, 9]
+        assert wanted.detokenize is False and not hasattr(wanted, "logprobs")
+
+
+@pytest.mark.usefixtures("requests")
+def test_a_stop_string_is_looked_for_in_text_and_stays_in_the_completion() -> None:
+    engine = Engine()
+    VLLM(engine, ends=[2], stop=["</answer>"]).generate([[5]], Sampling(3, 1.0), seeds=[7])
+    [wanted] = engine.asked
+    assert wanted.stop == ["</answer>"] and wanted.detokenize and wanted.include_stop_str_in_output
+    assert wanted.skip_special_tokens is False
+
+
+def a_trainer(engine: Engine, *, sleeps: bool) -> Any:
+    def sync() -> None:
+        engine.events.append("push")
+        beside._llm_weights_sleeping = False
+
+    beside = SimpleNamespace(
+        llm=engine, sync_weights=sync, enable_sleep_mode=sleeps, _llm_weights_sleeping=sleeps, model=None
+    )
+    return SimpleNamespace(
+        vllm_generation=beside,
+        model=torch.nn.Linear(1, 1),
+        state=SimpleNamespace(global_step=0),
+        eos_token_ids=[2],
+        cell=SimpleNamespace(model=SimpleNamespace(stop=[])),
+    )
+
+
+@pytest.mark.usefixtures("requests")
+def test_weights_are_pushed_when_they_have_changed() -> None:
+    engine = Engine()
+    trainer = a_trainer(engine, sleeps=False)
+    backend = colocated(trainer)
+    for step in (0, 0, 4):
+        trainer.state.global_step = step
+        backend.generate([[5]], Sampling(1, 1.0), seeds=[1])
+    assert engine.events == ["push", "generate", "generate", "push", "generate"]
+
+
+@pytest.mark.usefixtures("requests")
+def test_an_engine_that_sleeps_is_given_its_weights_again() -> None:
+    engine = Engine()
+    backend = colocated(a_trainer(engine, sleeps=True))
+    backend.generate([[5]], Sampling(1, 1.0), seeds=[1])
+    backend.generate([], Sampling(1, 1.0), seeds=[])  # a rank without prompts takes part in the push
+    once = ["push", "wake kv_cache", "generate", "sleep 2"]
+    assert engine.events == [*once, "push", "wake kv_cache", "sleep 2"]
+
+
+def test_a_lora_model_hands_over_merged_weights_and_keeps_its_own() -> None:
+    torch.manual_seed(0)
+    base = AutoModelForCausalLM.from_pretrained(model_dir("qwen_math"), dtype=torch.bfloat16)
+    names = [name for name, _ in base.named_parameters()]
+    model: Any = get_peft_model(base, LoraConfig(r=4, target_modules=["q_proj", "down_proj"]))
+    for name, weight in model.named_parameters():
+        if "lora_B" in name:
+            torch.nn.init.normal_(weight, std=0.1)
+    before = {name: weight.clone() for name, weight in model.named_parameters()}
+    engine: Any = SimpleNamespace(model=model, _dist=SimpleNamespace(gather_params=lambda params: nullcontext()))
+    engine._fix_param_name_to_vllm = lambda name: VLLMGeneration._fix_param_name_to_vllm(engine, name)
+    pushed = dict(merged(engine))
+    assert all(torch.equal(weight, before[name]) for name, weight in model.named_parameters())  # bit for bit
+    assert sorted(pushed) == sorted(names)
+    name = "model.layers.0.self_attn.q_proj"
+    inside = f"base_model.model.{name}"
+    delta = before[f"{inside}.lora_B.default.weight"].float() @ before[f"{inside}.lora_A.default.weight"].float()
+    scale = model.peft_config["default"].lora_alpha / model.peft_config["default"].r
+    expected = before[f"{inside}.base_layer.weight"].float() + scale * delta
+    assert not torch.equal(pushed[f"{name}.weight"], before[f"{inside}.base_layer.weight"])
+    assert torch.allclose(pushed[f"{name}.weight"].float(), expected, rtol=1e-2)
+
+
+def test_without_vllm_a_line_says_what_to_install(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("importlib.util.find_spec", lambda name: None)
+    with pytest.raises(UserError, match=r"vLLM is not installed; run make setup DEVICE=gpu-vllm .*compute.backend=hf"):
+        require()
