@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from transformers import AutoModelForCausalLM, AutoTokenizer, GenerationConfig
+from transformers import AutoConfig, AutoModelForCausalLM, AutoTokenizer, GenerationConfig
 
 from rlvr_sweep.config.content import model_path
 from rlvr_sweep.config.schema import Cell
@@ -50,17 +50,38 @@ def load(cell: Cell) -> tuple[Any, Any]:
         )
     except (OSError, ValueError) as error:
         raise UserError(f"model {where}: cannot be loaded ({_first_line(error)}); {_hint(cell)}") from None
-    _set_end_tokens(model, tokenizer, cell)
-    if cell.compute.backend == "vllm" and cell.model.hub:
-        model.name_or_path = _fetched(cell.model.hub, revision)  # vLLM reads it again, and would take the newest
+    # A config of our own: generate() fills what a call leaves open from the model's, a repetition penalty for one,
+    # which the trainer's log-probs would know nothing of.
+    model.generation_config = GenerationConfig(
+        eos_token_id=_end_tokens(model.generation_config, tokenizer, cell),
+        pad_token_id=tokenizer.pad_token_id,
+        bos_token_id=tokenizer.bos_token_id,
+    )
+    if cell.compute.backend == "vllm":
+        model.name_or_path = folder(cell)  # vLLM reads it again, and would take a Hub model's newest revision
     return model, tokenizer
 
 
-def _fetched(hub: str, revision: str | None) -> str:
-    """The folder of a Hub model that is in the cache by now."""
+def facts(cell: Cell, tokenizer: Any) -> tuple[list[int], int]:
+    """(end tokens, context length) of the cell's model, without its weights. UserError as `load`."""
+    where, revision = _where(cell)
+    try:
+        config = AutoConfig.from_pretrained(where, revision=revision)
+    except (OSError, ValueError) as error:
+        raise UserError(f"model {where}: cannot be loaded ({_first_line(error)}); {_hint(cell)}") from None
+    try:
+        generation = GenerationConfig.from_pretrained(where, revision=revision or "main")
+    except OSError:  # it has none, and its config says what ends it
+        generation = GenerationConfig.from_model_config(config)
+    return _end_tokens(generation, tokenizer, cell), cell.model.context or config.max_position_embeddings
+
+
+def folder(cell: Cell) -> str:
+    """Where the model's files lie; those of a Hub model in its cache, where they must be by now or can be fetched."""
     from huggingface_hub import snapshot_download
 
-    return snapshot_download(hub, revision=revision, local_files_only=True)
+    where, revision = _where(cell)
+    return snapshot_download(where, revision=revision) if cell.model.hub else where
 
 
 def _where(cell: Cell) -> tuple[str, str | None]:
@@ -81,10 +102,10 @@ def _first_line(error: Exception) -> str:
     return str(error).strip().splitlines()[0][:200]
 
 
-def _set_end_tokens(model: Any, tokenizer: Any, cell: Cell) -> None:
+def _end_tokens(generation: GenerationConfig, tokenizer: Any, cell: Cell) -> list[int]:
     """The tokens that end a completion: the model's, the tokenizer's, and the cell's stop tokens (a Qwen base model
     ends with <|endoftext|>, while its chat template ends a turn with <|im_end|>)."""
-    ends = model.generation_config.eos_token_id
+    ends = generation.eos_token_id
     known = [ends] if isinstance(ends, int) else list(ends or [])
     if tokenizer.eos_token_id is not None:
         known.append(tokenizer.eos_token_id)
@@ -95,11 +116,7 @@ def _set_end_tokens(model: Any, tokenizer: Any, cell: Cell) -> None:
                 f"model.stop_tokens: {token!r} is not a token of {cell.model.name}; write one that is, or []"
             )
         known.append(vocabulary[token])
-    # A config of our own: generate() fills what a call leaves open from the model's, a repetition penalty for one,
-    # which the trainer's log-probs would know nothing of.
-    model.generation_config = GenerationConfig(
-        eos_token_id=sorted(set(known)), pad_token_id=tokenizer.pad_token_id, bos_token_id=tokenizer.bos_token_id
-    )
+    return sorted(set(known))
 
 
 def lora(cell: Cell) -> Any:

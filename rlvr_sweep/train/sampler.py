@@ -17,14 +17,20 @@ os.environ.setdefault("TRL_EXPERIMENTAL_SILENCE", "1")
 import sys
 import time
 import warnings
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
+from rlvr_sweep.config.schema import Cell
 from rlvr_sweep.errors import UserError
 from rlvr_sweep.evals.store import Store
 
+if TYPE_CHECKING:
+    from rlvr_sweep.train.generation import Backend
+    from rlvr_sweep.train.sampler_tasks import Made
+
 FAILED, USER_ERROR, INTERRUPTED = 1, 2, 130
+VLLM_BATCH = 4096  # completions a call, which it batches itself; a kill loses no more
 
 
 def main(words: Sequence[str]) -> int:
@@ -45,7 +51,8 @@ def _sample(wanted: Sequence[tuple[Store, int]]) -> int:
     from transformers.utils.logging import disable_progress_bar
 
     from rlvr_sweep.grading.pool import Grader
-    from rlvr_sweep.train.model import load
+    from rlvr_sweep.train.model import facts, load_tokenizer
+    from rlvr_sweep.train.sampler_tasks import make_task
 
     disable_progress_bar()  # of loading weights
     cell = wanted[0][0].job.cell
@@ -56,33 +63,60 @@ def _sample(wanted: Sequence[tuple[Store, int]]) -> int:
         )
     if use_cpu:
         torch.set_num_threads(cell.compute.threads or 1)
-    device = torch.device("cpu" if use_cpu else "cuda")
-    if cell.compute.backend == "vllm":
-        print("rlvr_sweep: compute.backend=vllm is for runs; this samples with Hugging Face", file=sys.stderr)
-    model, tokenizer = load(cell)
-    model.to(device)
-    code = 0
+    tokenizer = load_tokenizer(cell)
+    ends, context = facts(cell, tokenizer)
+    faults: dict[Store, UserError] = {}  # of one job alone: a template that this tokenizer cannot do
     with Grader.within(cell.grading) as grader:
+        made = {}
         for store, samples in wanted:
             try:
-                with store.lock():
-                    _one(store, samples, model=model, tokenizer=tokenizer, device=device, grader=grader)
-            except UserError as error:  # of this job alone: a template that this tokenizer cannot do
-                print(f"rlvr_sweep: {store.path.name}: {error}", file=sys.stderr)
-                code = USER_ERROR
-    return code
+                made[store, samples] = make_task(store.job, tokenizer=tokenizer, context=context, grader=grader)
+            except UserError as error:
+                faults[store] = error
+        if made:
+            window = max(max(map(len, task.prompts), default=0) + task.max_tokens for task, _, _ in made.values())
+            backend = _backends(cell, ends=ends, window=window, use_cpu=use_cpu)
+            for (store, samples), task in made.items():
+                try:
+                    with store.lock():
+                        _one(store, samples, task, backend=backend, tokenizer=tokenizer, grader=grader)
+                except UserError as error:
+                    faults[store] = error
+    for store, error in faults.items():
+        print(f"rlvr_sweep: {store.path.name}: {error}", file=sys.stderr)
+    return USER_ERROR if faults else 0
 
 
-def _one(store: Store, samples: int, *, model: Any, tokenizer: Any, device: Any, grader: Any) -> None:
+def _backends(cell: Cell, *, ends: list[int], window: int, use_cpu: bool) -> "Callable[[Cell], Backend]":
+    """What samples for a cell of this model, whatever its stop strings. `window`: tokens of the longest prompt with its
+    completion."""
+    import torch
+
+    from rlvr_sweep.train.generation import Untrained
+    from rlvr_sweep.train.model import folder, load
+    from rlvr_sweep.train.vllm_engine import VLLM, alone, require
+
+    if cell.compute.backend == "vllm":
+        if use_cpu:
+            raise UserError("compute.backend=vllm: wants a GPU, and torch sees none; write compute.backend=hf")
+        require()
+        llm = alone(folder(cell), dtype=cell.model.dtype, window=window)
+        return lambda of: VLLM(llm, ends=ends, stop=of.model.stop)
+    model, tokenizer = load(cell)
+    device = torch.device("cpu" if use_cpu else "cuda")
+    model.to(device)
+    return lambda of: Untrained(
+        model, tokenizer, device=device, dtype=of.model.dtype, stop=list(of.model.stop), batch=None
+    )
+
+
+def _one(store: Store, samples: int, made: "Made", *, backend: Any, tokenizer: Any, grader: Any) -> None:
     """All that is missing of one job."""
     from rlvr_sweep.evals.sampling import Ranks, evaluate
-    from rlvr_sweep.train.generation import Sampling, Untrained
-    from rlvr_sweep.train.sampler_tasks import make_task
+    from rlvr_sweep.train.generation import Sampling
 
-    job = store.job
-    cell, bench = job.cell, job.benchmark
-    context = cell.model.context or model.config.max_position_embeddings
-    task, prompts, skipped = make_task(job, tokenizer=tokenizer, context=context, grader=grader)
+    cell, bench = store.job.cell, store.job.benchmark
+    task, prompts, skipped = made
     if not store.is_begun:
         store.write_prompts(prompts, skipped=skipped)
     elif store.prompts() != prompts:  # a Hub revision that is not pinned has moved on; samples go by a prompt's place
@@ -91,13 +125,12 @@ def _one(store: Store, samples: int, *, model: Any, tokenizer: Any, device: Any,
     assert missing is not None
     if not missing:  # another process was quicker
         return
-    backend = Untrained(model, tokenizer, device=device, dtype=cell.model.dtype, stop=list(cell.model.stop), batch=None)
-    sampling = Sampling(task.max_tokens, bench.temperature, bench.top_p)
+    engine, sampling = backend(cell), Sampling(task.max_tokens, bench.temperature, bench.top_p)
 
     def generate(prompts: Any, *, seeds: Any) -> list[tuple[list[int], bool]]:
-        return [(sample.ids, sample.truncated) for sample in backend.generate(prompts, sampling, seeds=seeds)]
+        return [(sample.ids, sample.truncated) for sample in engine.generate(prompts, sampling, seeds=seeds)]
 
-    size = cell.eval.batch
+    size = max(cell.eval.batch, VLLM_BATCH) if cell.compute.backend == "vllm" else cell.eval.batch
     with _Bar(store.path.name, total=len(missing)) as bar:
         for start in range(0, len(missing), size):
             chunk = missing[start : start + size]

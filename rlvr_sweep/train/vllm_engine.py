@@ -68,6 +68,14 @@ class VLLM:
         return [Sample(ids=list(a.token_ids), truncated=a.finish_reason == "length") for a in answers]
 
 
+def alone(folder: str, *, dtype: str, window: int) -> Any:
+    """vLLM's engine with a GPU to itself, for a model that nobody trains. `window`: tokens of the longest prompt with
+    its completion."""
+    from vllm import LLM  # pyright: ignore[reportMissingImports]
+
+    return LLM(model=folder, dtype=dtype, max_model_len=window, gpu_memory_utilization=0.9, seed=0)
+
+
 def colocated(trainer: Any) -> VLLM:
     """The engine that TRL has made beside the trainer's model: weights are pushed when they have changed, and where the
     engine sleeps (compute.vllm_sleep) it gives its memory to the update in between."""

@@ -2,18 +2,21 @@
 job on a lab model."""
 
 import json
+import sys
 from collections.abc import Sequence
 from pathlib import Path
-from types import SimpleNamespace
+from types import ModuleType, SimpleNamespace
 from typing import Any
 
 import pytest
 import torch
 from accelerate import Accelerator
 
+from rlvr_sweep.errors import UserError
 from rlvr_sweep.evals.job import Job
 from rlvr_sweep.evals.jobs import benchmark_job, compose, with_model
 from rlvr_sweep.evals.store import Store
+from rlvr_sweep.lab.families import model_dir
 from rlvr_sweep.labels.commands import label_job
 from rlvr_sweep.train.generation import HuggingFace, Sampling, Untrained
 from rlvr_sweep.train.model import load
@@ -139,3 +142,44 @@ def test_samples_of_prompts_that_have_changed_are_not_gone_on_with(tmp_path: Pat
     store.write_prompts(store.prompts()[::-1], skipped=0)
     assert _sample([(store, 2)]) == 2
     assert "its prompts have changed since it was begun; delete the folder" in capsys.readouterr().err
+
+
+class Engine:
+    """Stands in for vllm.LLM: every completion is its prompt's first token."""
+
+    asked = 0
+
+    def generate(self, prompts: list[dict[str, list[int]]], *, sampling_params: list[Any], use_tqdm: bool) -> list[Any]:
+        Engine.asked += len(prompts)
+        ids = [prompt["prompt_token_ids"][:1] for prompt in prompts]
+        return [SimpleNamespace(outputs=[SimpleNamespace(token_ids=one, finish_reason="stop")]) for one in ids]
+
+
+def test_vllm_samples_without_the_weights_in_this_process(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    made: list[dict[str, Any]] = []
+
+    def alone(folder: str, **options: Any) -> Engine:
+        made.append({"folder": folder, **options})
+        return Engine()
+
+    module = ModuleType("vllm")
+    module.SamplingParams = lambda **asked: SimpleNamespace(**asked)  # type: ignore[attr-defined]
+    monkeypatch.setitem(sys.modules, "vllm", module)
+    monkeypatch.setattr("rlvr_sweep.train.vllm_engine.alone", alone)
+    monkeypatch.setattr("rlvr_sweep.train.vllm_engine.require", lambda: None)
+    monkeypatch.setattr("torch.cuda.is_available", lambda: True)
+    monkeypatch.setattr("rlvr_sweep.train.model.load", None)  # not to be called
+    cell = composed(tmp_path, "compute.backend=vllm", "compute.device=auto")
+    jobs = [benchmark_job(cell, "add", samples=2, temperature=1.0), label_job(cell, samples=2, temperature=1.0)]
+    stores = sampled(*jobs)
+    assert [len(store.rows(columns=[])) for store in stores] == [24, 12] and Engine.asked == 36
+    [options] = made
+    assert options["folder"] == str(model_dir("olmo")) and options["dtype"] == cell.cell.model.dtype
+    assert 64 < options["window"] < 128  # the longest question and 64 tokens more
+
+
+def test_vllm_without_a_gpu_is_one_line(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    cell = composed(tmp_path, "compute.backend=vllm", "compute.device=cpu")
+    store = Store.create(benchmark_job(cell, "add", samples=2, temperature=1.0))
+    with pytest.raises(UserError, match=r"compute\.backend=vllm: wants a GPU"):
+        _sample([(store, 2)])
