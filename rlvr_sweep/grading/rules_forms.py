@@ -7,7 +7,8 @@
 Pure functions, linear in short texts. No text is ever evaluated as code.
 """
 
-# ruff: noqa: RUF001 (look-alike signs are what this file reads as one)
+# Signs that look like others (a minus, a multiplication sign) are what answers hold and what this file reads as one.
+# ruff: noqa: RUF001
 
 import re
 from collections import Counter

@@ -5,7 +5,9 @@ r"""The values that answers of KOR-Bench's Operation hold: numbers, formulas, se
 
 Numbers and formulas are compared by the maths grader; what holds them is compared here.
 """
-# ruff: noqa: RUF001 (look-alike signs are what this file tells apart)
+
+# Signs that look like others are what answers hold and what this file tells apart.
+# ruff: noqa: RUF001
 
 import re
 from collections import Counter

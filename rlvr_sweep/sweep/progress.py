@@ -124,8 +124,8 @@ def _detailed(row: Row, path: Path, *, updates: int | None) -> Row:
     """With what only a cell that is shown needs."""
     pace = seconds_per_step(map(_parsed, _lines(path / "timings.jsonl")[0]), updates=updates)
     left = None
-    if row.state == "running" and None not in (pace, row.step, row.steps):
-        left = pace * max(0, row.steps - row.step)  # type: ignore[operator]  # none of them is None
+    if row.state == "running" and pace is not None and row.step is not None and row.steps is not None:
+        left = pace * max(0, row.steps - row.step)
     log = newest(path) if row.state in ("failed", "lost", "preempted", "running") else None
     lines = last_lines(log, 1) if log else []
     return replace(
