@@ -14,17 +14,16 @@ from contextlib import AbstractContextManager, contextmanager, nullcontext
 from typing import Any
 
 from rlvr_sweep.errors import UserError
+from rlvr_sweep.machine import INSTALL_VLLM, TRL_VLLM
 from rlvr_sweep.train.generation import Sample, Sampling
-
-VERSIONS = "0.22 to 0.31"  # that TRL 1.16 takes; torch 2.11 wants 0.24 to 0.26, torch 2.13 0.28 to 0.31
 
 
 def require() -> None:
     """UserError where vLLM is not installed."""
     if importlib.util.find_spec("vllm") is None:
         raise UserError(
-            f"compute.backend=vllm: vLLM is not installed; run make setup DEVICE=gpu-vllm (or install vllm {VERSIONS}, "
-            "of the torch in use), or write compute.backend=hf"
+            f"compute.backend=vllm: vLLM is not installed (TRL takes {TRL_VLLM}); {INSTALL_VLLM}; "
+            "or write compute.backend=hf"
         )
 
 

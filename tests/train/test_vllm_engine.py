@@ -135,5 +135,5 @@ def test_a_lora_model_hands_over_merged_weights_and_keeps_its_own() -> None:
 
 def test_without_vllm_a_line_says_what_to_install(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("importlib.util.find_spec", lambda name: None)
-    with pytest.raises(UserError, match=r"vLLM is not installed; run make setup DEVICE=gpu-vllm .*compute.backend=hf"):
+    with pytest.raises(UserError, match=r"vLLM is not installed .*DEVICE=gpu-vllm make setup.*compute.backend=hf"):
         require()
