@@ -19,6 +19,7 @@ from typing import Literal
 from urllib.parse import urlparse
 
 from rlvr_sweep.sweep.slots import gpus_here
+from rlvr_sweep.versions import INSTALL_VLLM, TRL_VLLM, VLLM_TORCH
 
 PATIENCE_S = 30
 COLLECTIVE_S = 180  # an import of torch and the first NCCL start, which looks at every link
@@ -27,9 +28,6 @@ LOW_SHM = 1 << 30  # NCCL and the workers of a grader share memory there; a cont
 BUSY = 1 << 30  # bytes in use that are no driver's own
 
 # vLLM's wheels are built against one torch each. (from, below) -> torch
-VLLM_TORCH = {("0.24", "0.27"): "2.11", ("0.28", "0.32"): "2.13", ("0.33", "0.34"): "2.14"}
-TRL_VLLM = ">=0.22,<0.32"  # what TRL 1.16 speaks to
-INSTALL_VLLM = "DEVICE=gpu-vllm make setup, or: pip install 'torch==2.11.*' 'vllm==0.26.*'"
 
 COLLECTIVE = """
 import os, torch, torch.distributed as dist

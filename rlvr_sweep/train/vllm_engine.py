@@ -14,8 +14,8 @@ from contextlib import AbstractContextManager, contextmanager, nullcontext
 from typing import Any
 
 from rlvr_sweep.errors import UserError
-from rlvr_sweep.machine import INSTALL_VLLM, TRL_VLLM
 from rlvr_sweep.train.generation import Sample, Sampling
+from rlvr_sweep.versions import INSTALL_VLLM, TRL_VLLM
 
 
 def require() -> None:
