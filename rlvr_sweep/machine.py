@@ -27,8 +27,6 @@ SHM = Path("/dev/shm")
 LOW_SHM = 1 << 30  # NCCL and the workers of a grader share memory there; a container's default is 64 MiB
 BUSY = 1 << 30  # bytes in use that are no driver's own
 
-# vLLM's wheels are built against one torch each. (from, below) -> torch
-
 COLLECTIVE = """
 import os, torch, torch.distributed as dist
 rank, backend = int(os.environ["RANK"]), os.environ["RLVR_SWEEP_PROBE"]
