@@ -36,7 +36,7 @@ def presets() -> dict[str, Compute]:
 def fitting(cell: Cell, total: int, *, gpus: int) -> str | None:
     """The nearest preset into which a cell fits on GPUs of `total` bytes, of which a node has `gpus`: of those with the
     cell's own backend and without offloading first. One for a larger machine is named where no other fits."""
-    from rlvr_sweep.sweep.memory import estimate
+    from rlvr_sweep.shapes.memory import estimate
 
     fits = []
     for name, compute in presets().items():

@@ -14,9 +14,11 @@ from rlvr_sweep.train.deepspeed import config as deepspeed_config
 from rlvr_sweep.train.losses import AGGREGATION
 
 
-def arguments(cell: Cell, output: Path, *, use_cpu: bool, window: int | None = None) -> GRPOConfig:
+def arguments(
+    cell: Cell, output: Path, *, use_cpu: bool, window: int | None = None, recompute: bool = False
+) -> GRPOConfig:
     """The GRPOConfig of a cell; checkpoints go under `output`. `window`: tokens of the longest prompt with its
-    completion, for which vLLM makes room (None: the model's context)."""
+    completion, for which vLLM makes room (None: the model's context). `recompute`: gradient checkpointing."""
     batch, algo, estimator = arm(cell), cell.algo, cell.estimator
     low, high = epsilons(cell)
     every = cell.compute.checkpoint_every * batch.stretch * batch.updates
@@ -65,7 +67,7 @@ def arguments(cell: Cell, output: Path, *, use_cpu: bool, window: int | None = N
         vllm_importance_sampling_correction=False,  # a second, length-dependent clip (TRL's default is on)
         disable_dropout=True,
         # the optimizer
-        optim="adamw_torch",
+        optim="adamw_torch_fused",  # the same steps, without a copy of the weights beside them
         learning_rate=algo.learning_rate,
         lr_scheduler_type=algo.schedule,
         warmup_steps=algo.warmup_updates,
@@ -74,7 +76,7 @@ def arguments(cell: Cell, output: Path, *, use_cpu: bool, window: int | None = N
         adam_epsilon=algo.adam_epsilon,
         weight_decay=algo.weight_decay,
         max_grad_norm=algo.max_grad_norm,
-        gradient_checkpointing=cell.compute.gradient_checkpointing,
+        gradient_checkpointing=recompute,
         ddp_find_unused_parameters=False,
         # the record is ours
         report_to="none",

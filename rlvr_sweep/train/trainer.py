@@ -14,7 +14,7 @@ from typing import Any
 import torch
 from trl.trainer.grpo_trainer import GRPOTrainer
 
-from rlvr_sweep.config.rules import arm
+from rlvr_sweep.config.rules import arm, epsilons
 from rlvr_sweep.config.schema import Cell
 from rlvr_sweep.draws import draw
 from rlvr_sweep.train import checkpoints
@@ -22,6 +22,7 @@ from rlvr_sweep.train.advantages import advantages, certainty
 from rlvr_sweep.train.generation import Backend, HuggingFace
 from rlvr_sweep.train.losses import entropy_term, with_arm
 from rlvr_sweep.train.metrics import mean, rollout_metrics, rollout_rows
+from rlvr_sweep.train.passes import by_length, token_log_probs
 from rlvr_sweep.train.progress import Clock
 from rlvr_sweep.train.recorder import Recorder
 from rlvr_sweep.train.rollouts import Group, Member, Rollouts
@@ -29,15 +30,11 @@ from rlvr_sweep.train.scoring import Scorer
 from rlvr_sweep.train.stepstats import StepStats
 from rlvr_sweep.train.vllm_engine import colocated
 
+AT_ONCE = 4  # micro-batches in a pass that no gradient follows: it keeps one layer's activations, not all
 LOGGED = {  # TRL's name -> ours, per optimizer step
     "loss": "loss",
     "grad_norm": "grad_norm",
     "learning_rate": "learning_rate",
-    "entropy": "entropy",
-    "kl": "kl",
-    "clip_ratio/low_mean": "clip_ratio/low",
-    "clip_ratio/high_mean": "clip_ratio/high",
-    "clip_ratio/region_mean": "clip_ratio/region",
 }
 
 
@@ -58,7 +55,8 @@ class RLVRTrainer(GRPOTrainer):
         self._clips: list[dict[str, float | None]] = []  # clip fractions of the current rollout's steps so far
         self._seconds: dict[str, float] = {}
         self._is_told = False  # that no completion of a rollout holds an answer
-        self.stats = StepStats(dual=cell.clip.dual)
+        low, high = epsilons(cell)
+        self.stats = StepStats(low=low, high=high, dual=cell.clip.dual, has_reference=cell.estimator.kl > 0)
         super().__init__(reward_funcs=self._reward, **kwargs)
         self.backend: Backend = (
             colocated(self)
@@ -137,16 +135,47 @@ class RLVRTrainer(GRPOTrainer):
 
     # -- the update -------------------------------------------------------------------------------------------------
 
-    def _get_per_token_logps_and_entropies(self, *args: Any, **kwargs: Any) -> Any:
-        output = super()._get_per_token_logps_and_entropies(*args, **kwargs)
-        if kwargs.get("compute_entropy"):  # the pass of the loss, not that of the old or reference log-probs
-            self.stats.logps, self._entropies = output[0].detach(), output[1]
-        return output
+    def _prepare_inputs(self, generation_batch: Any) -> Any:
+        begins = self._step % self.batch.steps_per_generation == 0 or self._buffered_inputs is None
+        inputs = super()._prepare_inputs(generation_batch)
+        # A mean over micro-batches depends on which completions share one: there they stay as they were dealt.
+        if not begins or self.cell.estimator.loss == "micro_batch":
+            return inputs
+        buffered: Any = self._buffered_inputs
+        self._buffered_inputs = by_length(buffered, per_update=self.batch.gradient_accumulation_steps)
+        return self._buffered_inputs[self._step % self.batch.steps_per_generation]
+
+    def _get_per_token_logps_and_entropies(
+        self,
+        model: Any,
+        input_ids: torch.Tensor,
+        attention_mask: torch.Tensor,
+        logits_to_keep: int,
+        batch_size: int | None = None,
+        compute_entropy: bool = False,
+        **kwargs: Any,
+    ) -> Any:
+        if compute_entropy:  # the pass of the loss; the others are those of the old and the reference log-probs
+            with self.accelerator.autocast():
+                logps, entropies = token_log_probs(model, input_ids, attention_mask, keep=logits_to_keep)
+            assert entropies is not None
+            self._entropies = entropies
+            self.stats.logps, self.stats.entropies = logps.detach(), entropies.detach()
+            return logps, entropies, None
+        order = attention_mask.sum(1).argsort(descending=True)
+        logps = torch.empty(len(order), logits_to_keep, device=input_ids.device)
+        # As many passes on every rank: under ZeRO-3 each of them is a collective.
+        for rows in order.split((batch_size or len(order)) * AT_ONCE):
+            with self.accelerator.autocast():
+                found, _ = token_log_probs(model, input_ids[rows], attention_mask[rows], keep=logits_to_keep)
+            logps[rows] = found
+        return logps, None, None
 
     def _compute_loss(self, model: Any, inputs: dict[str, Any]) -> torch.Tensor:
         loss = super()._compute_loss(model, with_arm(self.cell.clip.name, inputs))
-        mask, negative = inputs["completion_mask"], inputs["advantages"] < 0
-        self.stats.add(old=inputs.get("old_per_token_logps"), mask=mask, negative=negative)
+        mask = inputs["completion_mask"]
+        old, reference = inputs.get("old_per_token_logps"), inputs.get("ref_per_token_logps")
+        self.stats.add(old=old, reference=reference, mask=mask, advantages=inputs["advantages"])
         entropies, self._entropies = self._entropies, None  # with their graph: they must not outlive the step
         if bonus := self.cell.estimator.entropy_bonus:
             loss = loss - bonus * entropy_term(entropies, mask, **self._update_size(inputs["num_items_in_batch"]))

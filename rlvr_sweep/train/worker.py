@@ -107,6 +107,7 @@ def train(directory: CellDir, *, say: Callable[..., None], is_main: bool, began:
     from transformers import PrinterCallback
 
     from rlvr_sweep.grading.pool import Grader
+    from rlvr_sweep.shapes.memory import recomputes
     from rlvr_sweep.train.arguments import arguments
     from rlvr_sweep.train.environment import environment
     from rlvr_sweep.train.evaluation import Evaluation
@@ -135,10 +136,14 @@ def train(directory: CellDir, *, say: Callable[..., None], is_main: bool, began:
     if use_cpu:
         # Tiny models gain nothing from a second thread, and two such processes on two cores run 17 times slower.
         torch.set_num_threads(cell.compute.threads or 1)
+    total = None if use_cpu else torch.cuda.get_device_properties(torch.cuda.current_device()).total_memory
+    recompute = recomputes(cell, total) if total else cell.compute.gradient_checkpointing is True
     if is_main:
         attempt = directory.path / "attempts" / str(directory.read_status().get("attempt", 1))
         attempt.mkdir(parents=True, exist_ok=True)
-        write_atomically(attempt / "env.json", json.dumps(environment(cell, use_cpu=use_cpu), indent=1) + "\n")
+        write_atomically(
+            attempt / "env.json", json.dumps(environment(cell, use_cpu=use_cpu, recompute=recompute), indent=1) + "\n"
+        )
         _check_content(directory)
     stopping, clock, phases = Stopping(), Clock(), Phases(began, say)
     phases.enter("load")
@@ -165,7 +170,9 @@ def train(directory: CellDir, *, say: Callable[..., None], is_main: bool, began:
             mirror=mirror,
             clock=clock,
             model=model,
-            args=arguments(cell, directory.path / "checkpoints", use_cpu=use_cpu, window=problems.window),
+            args=arguments(
+                cell, directory.path / "checkpoints", use_cpu=use_cpu, window=problems.window, recompute=recompute
+            ),
             train_dataset=Dataset.from_list(problems.visits),
             processing_class=tokenizer,
             peft_config=lora(cell),

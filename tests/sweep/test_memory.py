@@ -12,6 +12,7 @@ from rlvr_sweep.config.compose import compose_or_refuse
 from rlvr_sweep.config.schema import Cell
 from rlvr_sweep.config.tree import conf_dir, groups
 from rlvr_sweep.errors import UserError
+from rlvr_sweep.shapes import memory as sizes
 from rlvr_sweep.shapes.sizes import Sizes, Unknown
 from rlvr_sweep.shapes.table import SHAPES
 from rlvr_sweep.sweep import memory, slots
@@ -42,11 +43,10 @@ def test_parameters_are_counted_from_the_config_alone(name: str, count: int) -> 
 
 
 def test_the_terms_of_a_whole_7b_on_one_gpu() -> None:
-    terms = memory.estimate(cell("compute=gpu")).terms
+    terms = sizes.estimate(cell("compute=gpu")).terms
     assert terms["weights"] == 4 * QWEN_7B  # float32, 30.5 GB
     assert terms["gradients"] == 4 * QWEN_7B
     assert terms["optimizer"] == 8 * QWEN_7B
-    assert terms["step_scratch"] == 4 * QWEN_7B
     assert terms["autocast_weights"] == 2 * (QWEN_7B - 2 * 152_064 * 3584 - 3584)
     # 4 sequences of 1024 + 3072 tokens: each of 28 layers' float32 input, one layer's insides, the last norm.
     one_layer = 20 * 3584 + 10 * 3584 + 8 * 18944
@@ -59,19 +59,28 @@ def test_the_terms_of_a_whole_7b_on_one_gpu() -> None:
 def test_the_cache_is_that_of_the_largest_generation() -> None:
     a_token = 28 * 4 * 128 * (4 + 2)
     few = ["compute=gpu", "compute.generate_batch=8"]
-    assert memory.estimate(cell(*few)).terms["kv_cache"] == 64 * 4096 * a_token  # an evaluation's batch
-    assert memory.estimate(cell(*few, "eval.batch=2")).terms["kv_cache"] == 8 * 4096 * a_token
-    everything = memory.estimate(cell("compute=gpu", "compute.generate_batch=null", "compute.ranks=4")).terms
+    assert sizes.estimate(cell(*few)).terms["kv_cache"] == 64 * 4096 * a_token  # an evaluation's batch
+    assert sizes.estimate(cell(*few, "eval.batch=2")).terms["kv_cache"] == 8 * 4096 * a_token
+    everything = sizes.estimate(cell("compute=gpu", "compute.generate_batch=null", "compute.ranks=4")).terms
     assert everything["kv_cache"] == 256 * 4096 * a_token  # 64 x 16 completions over 4 ranks
 
 
 def test_checkpointing_trades_activations() -> None:
     with_it, without = (
-        memory.estimate(cell("compute=gpu", f"compute.gradient_checkpointing={on}")).terms["activations"]
+        sizes.estimate(cell("compute=gpu", f"compute.gradient_checkpointing={on}")).terms["activations"]
         for on in ("true", "false")
     )
     assert without == 4 * 4096 * (28 * (30 * 3584 + 8 * 18944) + 4 * 3584)
     assert without > 10 * with_it
+
+
+def test_activations_are_computed_anew_only_where_they_would_hardly_fit() -> None:
+    small, large = cell("compute=gpu", model="shape/qwen2_5_1_5b"), cell("compute=zero2_x4")
+    assert not sizes.recomputes(small, H200) and sizes.recomputes(large, H200)
+    assert sizes.estimate(small, H200).terms["activations"] > 10 * sizes.estimate(small, 40 << 30).terms["activations"]
+    assert sizes.recomputes(small, 40 << 30) and sizes.recomputes(small, None)
+    said = cell("compute=gpu", "compute.gradient_checkpointing=false", model="shape/qwen2_5_1_5b")
+    assert not sizes.recomputes(said, 40 << 30)
 
 
 @pytest.mark.parametrize(
@@ -86,29 +95,29 @@ def test_checkpointing_trades_activations() -> None:
     ],
 )
 def test_what_zero_shards(preset: str, weights: float, gradients: float, optimizer: float) -> None:
-    terms = memory.estimate(cell(f"compute={preset}")).terms
+    terms = sizes.estimate(cell(f"compute={preset}")).terms
     assert terms.get("weights", 0) == int(weights * QWEN_7B)
     assert terms.get("gradients", 0) == int(gradients * QWEN_7B)
     assert terms.get("optimizer", 0) == int(optimizer * QWEN_7B)
 
 
 def test_lora_trains_little_and_keeps_the_base_in_bfloat16() -> None:
-    found = memory.estimate(cell("compute=gpu", "model.lora={rank: 16}"))
+    found = sizes.estimate(cell("compute=gpu", "model.lora={rank: 16}"))
     assert found.trained == LORA_16
     assert found.terms["weights"] == 2 * QWEN_7B + 4 * LORA_16
     assert found.terms["optimizer"] == 8 * LORA_16
-    assert found.peak < 0.4 * memory.estimate(cell("compute=gpu")).peak
+    assert found.peak < 0.4 * sizes.estimate(cell("compute=gpu")).peak
 
 
 def test_a_reference_model_and_copies_for_ranks_without_zero_count() -> None:
     with_kl = cell("compute=gpu", "algo.name=mine", "estimator.kl=0.1")
-    assert memory.estimate(with_kl).terms["reference"] == 4 * QWEN_7B
-    assert memory.estimate(cell("compute=gpu", "compute.ranks=2")).terms["buckets"] == 4 * QWEN_7B
+    assert sizes.estimate(with_kl).terms["reference"] == 4 * QWEN_7B
+    assert sizes.estimate(cell("compute=gpu", "compute.ranks=2")).terms["buckets"] == 4 * QWEN_7B
 
 
 def test_the_largest_phase_counts_with_its_reserve() -> None:
-    found = memory.estimate(cell("compute=gpu"))
-    step = sum(found.terms[name] for name in ("weights", "optimizer", "context", "gradients", "step_scratch"))
+    found = sizes.estimate(cell("compute=gpu"))
+    step = sum(found.terms[name] for name in ("weights", "optimizer", "context", "gradients"))
     assert found.phases["step"] == round(1.05 * step)
     assert found.peak == max(found.phases.values()) and found.phases[found.phase] == found.peak
 
@@ -162,13 +171,13 @@ def test_every_preset_leaves_the_batches_of_the_papers_as_they_are() -> None:
 
 
 def test_where_a_config_comes_from() -> None:
-    assert memory.sizes_of(cell(model="qwen2.5_math_7b")).parameters == QWEN_7B  # of a known size
+    assert sizes.sizes_of(cell(model="qwen2.5_math_7b")).parameters == QWEN_7B  # of a known size
     lab = compose_or_refuse(["model=lab/llama"], multirun=False)[0].cell
-    assert memory.sizes_of(lab).parameters < 200_000  # a folder
+    assert sizes.sizes_of(lab).parameters < 200_000  # a folder
     foreign = cell(model="qwen2.5_7b")
     foreign = foreign.model_copy(update={"model": foreign.model.model_copy(update={"hub": "someone/model"})})
     with pytest.raises(Unknown, match="prefetch"):
-        memory.sizes_of(foreign)
+        sizes.sizes_of(foreign)
     with pytest.raises(Unknown, match="mamba"):
         Sizes.of({"model_type": "mamba"})
     with pytest.raises(Unknown, match="num_hidden_layers"):
@@ -214,4 +223,4 @@ def test_a_launch_refuses_what_cannot_fit_before_it_starts(
     monkeypatch.setattr(local.CellProcess, "start", lambda *args, **kwargs: pytest.fail("it started"))
     lines = ["model=shape/qwen2_5_7b", "algo=spurious_rewards", "compute=gpu", "data=lab/add", "data.repeat=true"]
     assert main([*lines, "eval=none", f"runs={tmp_path}"]) == 2
-    assert capsys.readouterr().err.splitlines()[0].startswith("rlvr_sweep: shape/qwen2_5_7b takes about 161 GB a GPU")
+    assert capsys.readouterr().err.splitlines()[0].startswith("rlvr_sweep: shape/qwen2_5_7b takes about 158 GB a GPU")

@@ -1,0 +1,199 @@
+"""What a cell will hold of a GPU's memory, worked out from its model's config.json before anything starts.
+
+    found = estimate(cell)              # Estimate, or Unknown is raised with the reason
+    found.peak, found.phase             # 61e9, "update"
+
+A sum of terms in bytes a GPU; the largest of three phases counts. It is a model of the code in train/, not of CUDA:
+the allocator's losses are a share of the whole (RESERVE). Pure Python, no torch.
+"""
+
+import json
+from dataclasses import dataclass
+from functools import cached_property, lru_cache
+from pathlib import Path
+from typing import Any, Literal
+
+from rlvr_sweep.config.content import model_path
+from rlvr_sweep.config.rules import arm, sampled_completions
+from rlvr_sweep.config.schema import Cell
+from rlvr_sweep.shapes.sizes import Sizes, Unknown
+from rlvr_sweep.shapes.table import SHAPES, find_shape, name_in
+
+CONTEXT = 1_000_000_000  # CUDA's context and the kernels' workspaces
+RESERVE = 0.05  # of the rest: what the allocator holds and cannot hand out
+TILE = (4096, 32768)  # tokens and words of vocabulary that TRL's fused LM head takes at a time
+ROOMY = 0.85  # of what there is: how much an estimate may take for activations to be kept
+BUCKET = 500_000_000  # elements that DeepSpeed reduces at a time
+
+Phase = Literal["generate", "update", "step"]
+# What is held in a phase, besides what is always held.
+HELD: dict[Phase, tuple[str, ...]] = {
+    "generate": ("kv_cache", "generation_logits", "gathered_weights", "autocast_weights", "engine"),
+    "update": ("gradients", "buckets", "autocast_weights", "gathered_layer", "activations", "logits"),
+    "step": ("gradients", "step_gradients"),
+}
+ALWAYS = ("weights", "optimizer", "reference", "resident_engine", "context")
+
+
+@dataclass(frozen=True)
+class Estimate:
+    """Bytes a GPU by term. `parameters`: all of the model's; `trained`: those the optimizer updates."""
+
+    parameters: int
+    trained: int
+    terms: dict[str, int]
+
+    @cached_property
+    def phases(self) -> dict[Phase, int]:
+        """Bytes in each phase, reserve included."""
+        always = sum(self.terms.get(name, 0) for name in ALWAYS)
+        held: dict[Phase, int] = {
+            phase: always + sum(self.terms.get(name, 0) for name in names) for phase, names in HELD.items()
+        }
+        return {phase: round(size * (1 + RESERVE)) for phase, size in held.items()}
+
+    @property
+    def phase(self) -> Phase:
+        return max(self.phases, key=lambda phase: self.phases[phase])
+
+    @property
+    def peak(self) -> int:
+        return self.phases[self.phase]
+
+    def as_json(self) -> dict[str, Any]:
+        """The formula's terms, for --json."""
+        sizes = {"parameters": self.parameters, "trained_parameters": self.trained}
+        return {"peak_bytes": self.peak, "phase": self.phase, "phases": self.phases, "terms": self.terms} | sizes
+
+
+def estimate(cell: Cell, total: int | None = None) -> Estimate:
+    """The memory of a cell, a GPU. `total` is that of the GPU, of which vLLM takes its share; Unknown is raised where
+    the model's config.json is not at hand."""
+    if cell.compute.gradient_checkpointing == "auto":
+        return estimate(_recomputing(cell, recomputes(cell, total)), total)
+    sizes = sizes_of(cell)
+    compute, batch, lora = cell.compute, arm(cell), cell.model.lora
+    ranks, zero = compute.ranks, compute.zero
+    count = sizes.parameters
+    trained = sizes.lora_parameters(lora.rank, lora.targets) if lora else count
+    half = 2 if cell.model.dtype == "bfloat16" else 4  # bytes of a number in computation
+    master = half if zero or lora else 4  # of the weights that a forward pass reads
+    adapter = half if zero else 4  # of what is trained
+    shard = {1: (1, 1, ranks), 2: (1, ranks, ranks), 3: (ranks, ranks, ranks)}.get(zero, (1, 1, 1))
+    of_weights, of_gradients, of_optimizer = shard
+    on_gpu = 0 if compute.offload and zero else 1
+    weights_here = 0 if compute.offload and zero == 3 else 1
+
+    weights = (count * master + (trained * adapter if lora else 0)) // of_weights * weights_here
+    # Adam's two moments in float32, and under DeepSpeed in bfloat16 a float32 copy of the weights.
+    optimizer = trained * (8 + (4 if zero and half == 2 else 0)) // of_optimizer * on_gpu
+    is_split = zero == 0 and ranks > 1
+    length = cell.algo.max_prompt_tokens + cell.algo.max_completion_tokens
+    tokens = batch.micro_batch * length
+    terms = {
+        "weights": weights,
+        "optimizer": optimizer,
+        "reference": 0 if lora or not cell.estimator.kl else count * (half if zero else 4) // of_weights,
+        "context": CONTEXT,
+        "gradients": trained * adapter // of_gradients * (1 if zero < 2 else on_gpu),
+        "buckets": trained * adapter if is_split else 2 * min(BUCKET, trained) * adapter if zero and ranks > 1 else 0,
+        # Autocast keeps the bfloat16 copies of float32 weights until the pass is over.
+        "autocast_weights": sizes.layers * sizes.layer * 2 if master == 4 and half == 2 else 0,
+        "gathered_layer": 0 if zero != 3 else 2 * max(sizes.layer, sizes.vocabulary * sizes.hidden) * half,
+        "activations": _activations(sizes, cell, tokens=tokens, length=length, half=half, residual=master),
+        "logits": _logits(sizes, tokens=tokens, half=half, is_trained=lora is None),
+        "step_gradients": trained * 4 // of_optimizer * on_gpu if zero and half == 2 else 0,
+    }
+    sampled = sampled_completions(cell) * batch.prompts // ranks
+    terms |= _generation(sizes, cell, total, completions=sampled, length=length, half=half, residual=master)
+    if zero == 3:
+        terms["gathered_weights"] = count * half
+    return Estimate(count, trained, {name: size for name, size in terms.items() if size})
+
+
+def recomputes(cell: Cell, total: int | None) -> bool:
+    """compute.gradient_checkpointing; where that is auto, whether a cell would hardly fit with its activations kept (or
+    who knows). Gradients are the same, a third of the update's work is not."""
+    said = cell.compute.gradient_checkpointing
+    if said != "auto":
+        return said
+    try:
+        return total is None or estimate(_recomputing(cell, False), total).peak > ROOMY * total * cell.compute.share
+    except Unknown:
+        return True
+
+
+def _recomputing(cell: Cell, on: bool) -> Cell:
+    return cell.model_copy(update={"compute": cell.compute.model_copy(update={"gradient_checkpointing": on})})
+
+
+def _activations(sizes: Sizes, cell: Cell, *, tokens: int, length: int, half: int, residual: int) -> int:
+    """What a forward pass keeps for the backward one. A layer of h wide, f between, keeps a token's two norms (input
+    and normalized in float32, their result for the matrices: 10h), queries, expanded keys and values, and the
+    attention's result twice (5 times all heads), and four times f; in bfloat16 these are 2 bytes each."""
+    h, heads = sizes.hidden, sizes.heads * sizes.head
+    layer = 2 * h * (8 + half) + 5 * heads * half + 4 * sizes.intermediate * half
+    if cell.model.lora:
+        layer += (6 * h + heads + sizes.intermediate) * half  # every adapter keeps its own copy of its input
+    if cell.model.attention == "eager":
+        layer += sizes.heads * length * (4 + half)  # the attention's weights, in float32 and as they are used
+    if not cell.compute.gradient_checkpointing:
+        return tokens * (sizes.layers * layer + 4 * h)
+    return tokens * (sizes.layers * h * residual + layer + 4 * h)
+
+
+def _logits(sizes: Sizes, *, tokens: int, half: int, is_trained: bool) -> int:
+    """A tile of the fused LM head and its products, and the head's gradient in float32."""
+    tile = min(tokens, TILE[0]) * min(sizes.vocabulary, TILE[1]) * half
+    return tile + tokens * sizes.hidden * 4 + (sizes.vocabulary * sizes.hidden * 4 if is_trained else 0)
+
+
+def _generation(
+    sizes: Sizes, cell: Cell, total: int | None, *, completions: int, length: int, half: int, residual: int
+) -> dict[str, int]:
+    """KV cache and logits of `completions` a rank, or what vLLM takes."""
+    compute = cell.compute
+    if compute.backend != "hf":
+        least = sizes.parameters * half + length * sizes.kv_bytes_per_token(half)
+        engine = least if total is None else round(total * getattr(compute, "vllm_memory", 0.4))
+        sleeps = getattr(compute, "vllm_sleep", True)
+        return {"engine" if sleeps else "resident_engine": engine}
+    at_once = min(compute.generate_batch or completions, completions)
+    # Rotary positions leave the keys in the residual stream's type, the values in the computation's.
+    width = (
+        sizes.kv_bytes_per_token(half) // 2 + sizes.kv_bytes_per_token(residual if not cell.model.lora else half) // 2
+    )
+    tokens = at_once * length
+    for benchmark in cell.eval.benchmarks.values():
+        most = benchmark.max_completion_tokens or cell.algo.max_completion_tokens
+        asked = (
+            cell.eval.batch if benchmark.count is None else min(cell.eval.batch, benchmark.count * benchmark.samples)
+        )
+        tokens = max(tokens, asked * (cell.algo.max_prompt_tokens + most))
+    return {"kv_cache": tokens * width, "generation_logits": 3 * at_once * sizes.vocabulary * 4}
+
+
+def sizes_of(cell: Cell) -> Sizes:
+    """From the folder, the table of shapes, or the Hub's cache; Unknown where none of them has the model."""
+    if (shape := name_in(cell.model.path)) is not None:
+        return Sizes.of(find_shape(shape).config())
+    folder = model_path(cell)
+    if folder is not None:
+        return _read(folder / "config.json")
+    for shape in SHAPES.values():
+        if cell.model.hub in shape.hubs:
+            return Sizes.of(shape.config())
+    from huggingface_hub import try_to_load_from_cache
+
+    cached = try_to_load_from_cache(str(cell.model.hub), "config.json", revision=cell.model.revision)
+    if not isinstance(cached, str):
+        raise Unknown(f"{cell.model.hub} is not in the Hub's cache; rlvr-sweep prefetch brings it")
+    return _read(Path(cached))
+
+
+@lru_cache(maxsize=64)
+def _read(file: Path) -> Sizes:
+    try:
+        return Sizes.of(json.loads(file.read_text()))
+    except (OSError, ValueError) as error:
+        raise Unknown(str(error) if isinstance(error, Unknown) else f"{file} cannot be read") from None

@@ -1,0 +1,112 @@
+"""Passes without padding give the log-probs, entropies and gradients of TRL's own; micro-batches keep their steps."""
+
+from inspect import unwrap
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+import torch
+from transformers import LlamaConfig, LlamaForCausalLM, Olmo2Config, Olmo2ForCausalLM, Qwen2Config, Qwen2ForCausalLM
+from trl.trainer.grpo_trainer import GRPOTrainer
+from trl.trainer.utils import add_fused_lm_head
+
+from rlvr_sweep.train.passes import by_length, token_log_probs
+
+PROMPTS, COMPLETIONS = [3, 7, 1, 5], [6, 2, 9, 4]
+SIZE: dict[str, Any] = {"vocab_size": 50, "hidden_size": 32, "intermediate_size": 48}
+SIZE |= {"num_hidden_layers": 2, "num_attention_heads": 4, "num_key_value_heads": 2}
+FAMILIES = {
+    "qwen": (Qwen2ForCausalLM, Qwen2Config),
+    "llama": (LlamaForCausalLM, LlamaConfig),
+    "olmo": (Olmo2ForCausalLM, Olmo2Config),
+}
+
+
+def model(family: str, attention: str = "sdpa") -> Any:
+    torch.manual_seed(0)
+    kind, config = FAMILIES[family]
+    found: Any = kind(config(**SIZE, attn_implementation=attention))
+    add_fused_lm_head(found, temperature=0.7, outputs=("log_probs", "entropy"))
+    return found
+
+
+def batch() -> dict[str, torch.Tensor]:
+    """As TRL pads it, and some more, as to the longest of a larger rollout."""
+    stream = torch.Generator().manual_seed(1)
+    prompts, completions = torch.tensor(PROMPTS), torch.tensor(COMPLETIONS)
+    return {
+        "prompt_ids": torch.randint(0, 50, (4, 9), generator=stream),
+        "prompt_mask": (torch.arange(9)[None] >= 9 - prompts[:, None]).long(),
+        "completion_ids": torch.randint(0, 50, (4, 12), generator=stream),
+        "completion_mask": (torch.arange(12)[None] < completions[:, None]).long(),
+        "advantages": torch.tensor([1.0, -1.0, 0.5, 2.0]),
+    }
+
+
+def joined(part: dict[str, torch.Tensor]) -> tuple[torch.Tensor, torch.Tensor]:
+    return tuple(torch.cat([part[f"prompt_{of}"], part[f"completion_{of}"]], 1) for of in ("ids", "mask"))  # pyright: ignore
+
+
+def trls(found: Any, ids: torch.Tensor, mask: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+    trainer: Any = SimpleNamespace(accelerator=SimpleNamespace(autocast=lambda: torch.autocast("cpu", enabled=False)))
+    bare: Any = unwrap(GRPOTrainer._get_per_token_logps_and_entropies)  # of TRL's profiler
+    logps, entropies, _ = bare(trainer, found, ids, mask, 12, compute_entropy=True)
+    assert entropies is not None
+    return logps, entropies
+
+
+def gradients(found: Any, logps: torch.Tensor, entropies: torch.Tensor, part: dict[str, torch.Tensor]) -> list:
+    found.zero_grad()
+    ratio = torch.exp(logps - logps.detach()) + 0.1 * entropies
+    (ratio * part["advantages"][:, None] * part["completion_mask"]).sum().backward()
+    return [parameter.grad.clone() for parameter in found.parameters()]
+
+
+@pytest.mark.parametrize("attention", ["sdpa", "eager"])
+@pytest.mark.parametrize("family", FAMILIES)
+def test_a_pass_without_padding_gives_trls_numbers_and_gradients(family: str, attention: str) -> None:
+    found, part = model(family, attention), batch()
+    ids, mask = joined(part)
+    theirs = trls(found, ids, mask)
+    ours = token_log_probs(found, ids, mask, keep=12)
+    assert ours[1] is not None
+    for a, b in zip(theirs, ours, strict=True):
+        torch.testing.assert_close(a * part["completion_mask"], b, atol=1e-5, rtol=1e-5)
+    expected = gradients(found, *theirs, part)
+    for a, b in zip(expected, gradients(found, ours[0], ours[1], part), strict=True):
+        torch.testing.assert_close(a, b, atol=1e-5, rtol=1e-4)
+
+
+def test_a_completion_that_is_masked_out_is_only_a_prompt() -> None:
+    found, part = model("qwen"), batch()
+    part["completion_mask"][2] = 0  # mask_truncated_completions
+    ids, mask = joined(part)
+    logps, _ = token_log_probs(found, ids, mask, keep=12)
+    assert (logps[2] == 0).all() and (logps[0, :6] != 0).all()
+
+
+def test_a_pass_is_as_wide_as_its_longest_row(monkeypatch: pytest.MonkeyPatch) -> None:
+    found, widths = model("qwen"), []
+    forward = found.model.forward
+    monkeypatch.setattr(found.model, "forward", lambda **kw: widths.append(kw["input_ids"].shape) or forward(**kw))
+    ids, mask = joined(batch())
+    token_log_probs(found, ids, mask, keep=12)
+    assert widths == [(4, max(p + c for p, c in zip(PROMPTS, COMPLETIONS, strict=True)))]
+
+
+def test_micro_batches_by_length_keep_every_completion_in_its_step() -> None:
+    def part(lengths: list[int], first: int) -> dict[str, Any]:
+        completion = (torch.arange(8)[None] < torch.tensor(lengths)[:, None]).long()
+        rows = torch.arange(first, first + len(lengths))
+        return {
+            "prompt_mask": torch.ones(len(lengths), 2).long(),
+            "completion_mask": completion,
+            "row": rows,
+            "num_items_in_batch": torch.tensor(40),
+            "none": None,
+        }
+
+    dealt = by_length([part([1, 8], 0), part([5, 2], 2), part([3, 3], 4), part([7, 4], 6)], per_update=2)
+    assert [each["row"].tolist() for each in dealt] == [[1, 2], [3, 0], [6, 7], [4, 5]]
+    assert [each["completion_mask"].sum(1).tolist() for each in dealt] == [[8, 5], [2, 1], [7, 4], [3, 3]]
+    assert all(each["num_items_in_batch"] == 40 and each["none"] is None for each in dealt)
