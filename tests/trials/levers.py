@@ -89,7 +89,7 @@ def sync(device: torch.device) -> None:
         torch.cuda.synchronize()
 
 
-def measured(run: Callable[[], None], device: torch.device, *, times: int) -> tuple[float, float]:
+def measured(run: Callable[[], object], device: torch.device, *, times: int) -> tuple[float, float]:
     """(seconds of the fastest run, peak GB)."""
     if device.type == "cuda":
         torch.cuda.empty_cache()
@@ -134,6 +134,7 @@ def levers(
     """(name, micro-batches, pass), each with what it changes in the model done."""
     parts = micro_batches(data, size)
     yield "TRL's pass", parts, theirs
+    yield "TRL's pass in halves: what rounding alone moves", micro_batches(data, size // 2), theirs
     yield "rows without padding", parts, ours
     dealt = by_length(parts, per_update=len(parts))
     yield "micro-batches by length", dealt, ours
@@ -148,10 +149,11 @@ def levers(
 
 
 def optimizers(model: Any, device: torch.device) -> Iterator[dict[str, Any]]:
-    for kind in ({"foreach": True}, {"fused": True}):
+    kinds: tuple[dict[str, Any], ...] = ({"foreach": True}, {"fused": True})
+    for kind in kinds:
         optimizer = torch.optim.AdamW(model.parameters(), lr=0.0, **kind)
         optimizer.step()
-        seconds, peak = measured(lambda o=optimizer: o.step(), device, times=3)
+        seconds, peak = measured(optimizer.step, device, times=3)
         yield {"name": f"AdamW {next(iter(kind))}", "seconds": seconds, "peak_gb": peak}
         del optimizer
 
@@ -170,7 +172,8 @@ def main() -> int:
     args = parser.parse_args()
     args.out.mkdir(parents=True, exist_ok=True)
     device = torch.device("cpu" if args.tiny else "cuda")
-    config = AutoConfig.for_model(**(find_shape(args.shape).config() | (TINY if args.tiny else {})))
+    size: dict[str, Any] = find_shape(args.shape).config() | (TINY if args.tiny else {})
+    config = AutoConfig.for_model(**size)
     torch.manual_seed(0)
     with device:
         model: Any = AutoModelForCausalLM.from_config(
@@ -199,24 +202,18 @@ def main() -> int:
     for name, parts, one in levers(model, data, args.micro_batch, kernels=args.kernels):
         try:
             model.zero_grad()
-            step(model, parts, one)  # warm
-            model.zero_grad()
-            step(model, parts, one)
+            step(model, parts, one)  # warms up, too
             found = gradient(model)
             first = first or found
             moved = apart(first, found)
-            seconds, peak = measured(lambda parts=parts, one=one: step(model, parts, one), device, times=2)
+            seconds, peak = measured(lambda parts=parts, one=one: step(model, parts, one), device, times=1)
             say({"name": name, "seconds": seconds, "tokens/s": tokens / seconds, "peak_gb": peak, "gradient": moved})
         except torch.OutOfMemoryError as error:
             say({"name": name, "failed": str(error).splitlines()[0][:100]})
         if name == "rows without padding":
             with torch.no_grad():
-                for label, run in (
-                    ("old log-probs, TRL's pass", lambda: theirs(model, data, entropy=False, batch=args.micro_batch)),
-                    ("old log-probs, ours", lambda: in_fours(model, data, args.micro_batch)),
-                ):
-                    run()
-                    seconds, peak = measured(run, device, times=2)
+                for label, run in without_gradient(model, data, args.micro_batch):
+                    seconds, peak = measured(run, device, times=1)
                     say({"name": label, "seconds": seconds, "tokens/s": tokens / seconds, "peak_gb": peak})
     try:
         for row in optimizers(model, device):
@@ -224,6 +221,15 @@ def main() -> int:
     except torch.OutOfMemoryError as error:
         say({"name": "AdamW", "failed": str(error).splitlines()[0][:100]})
     return 0
+
+
+def without_gradient(
+    model: Any, data: dict[str, torch.Tensor], size: int
+) -> Iterator[tuple[str, Callable[[], object]]]:
+    model: Any, data: dict[str, torch.Tensor], size: int
+) -> Iterator[tuple[str, Callable[[], object]]]:
+    yield "old log-probs, TRL's pass", lambda: theirs(model, data, entropy=False, batch=size)
+    yield "old log-probs, ours", lambda: in_fours(model, data, size)
 
 
 def in_fours(model: Any, data: dict[str, torch.Tensor], size: int) -> None:
