@@ -8,6 +8,7 @@ bfloat16 beside a float32 master copy; without it they are in float32 and comput
 """
 
 import os
+from importlib import import_module
 from typing import Any
 
 from rlvr_sweep.config.schema import Cell
@@ -57,6 +58,5 @@ def _spare_the_compiler() -> None:
     """On CPU ranks DeepSpeed would compile collectives of its own at the first start (a minute, and it fails without a
     compiler); gloo's do the same."""
     os.environ.setdefault("DS_ACCELERATOR", "cpu")
-    from deepspeed import ops
-
-    vars(ops)["__compatible_ops__"] = {}  # what it may compile; otherwise found out by trial
+    # What it may compile; otherwise found out by trial.
+    import_module("deepspeed.ops").__dict__["__compatible_ops__"] = {}
