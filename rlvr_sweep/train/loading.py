@@ -37,9 +37,10 @@ def causal_lm(where: str, *, revision: str | None, **options: Any) -> Any:
     config = AutoConfig.from_pretrained(where, revision=revision)
     if fault := not_causal(config.architectures):
         raise Misfit(fault)
-    model, info = AutoModelForCausalLM.from_pretrained(
+    found: Any = AutoModelForCausalLM.from_pretrained(
         where, revision=revision, output_loading_info=True, ignore_mismatched_sizes=True, **options
     )
+    model, info = found
     if faults := [*_shapes(info), *_keys("lack", info["missing_keys"]), *_keys("have also", info["unexpected_keys"])]:
         raise Misfit(f"its weights are not those of its config.json: they {'; they '.join(faults)}")
     return model
