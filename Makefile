@@ -1,6 +1,6 @@
 # rlvr_sweep: "make" lists the targets. ARGS= goes to the command behind one, as in:  make run ARGS='model=lab/olmo reward=python'
 .DEFAULT_GOAL := help
-.PHONY: help setup run test test-slurm lint format types lock bench doctor clean
+.PHONY: help setup run test test-slurm test-gpu lint format types lock bench doctor clean
 
 BIN := .venv/bin
 # Tests take nothing from a hub and send nothing out. One thread a process: two cores, and sums in the same order everywhere.
@@ -21,6 +21,9 @@ test: lint types ## lint, types and all tests; ARGS= goes to pytest
 test-slurm: setup ## sweeps on a real SLURM on this machine (Debian's packages are installed where that is allowed)
 	@tests/slurm/install.sh || true
 	$(TEST_ENV) $(BIN)/python -m pytest -m slurm tests/slurm $(ARGS)
+
+test-gpu: setup ## tests that need a GPU, or two; what vLLM or a second GPU is missing for is skipped
+	$(TEST_ENV) $(BIN)/python -m pytest -m gpu tests/gpu $(ARGS)
 
 lint: setup ## ruff: rules and format
 	$(BIN)/ruff check

@@ -39,7 +39,7 @@ compile gpu "The CUDA build of torch 2.13 and DeepSpeed." \
 # The CPU build of torch needs none of the CUDA packages; it is itself installed first, by requirements/setup.sh.
 # shellcheck disable=SC2046
 compile cpu "All but torch, which requirements/torch.txt pins." \
-    --extra dashboards --constraint requirements/gpu.txt \
+    --extra gpu --extra dashboards --constraint requirements/gpu.txt \
     $(leave_out torch $(names requirements/gpu.txt '(nvidia|cuda)-[a-z0-9-]+|triton')) "$@"
 
 compile gpu-vllm "The CUDA build of torch 2.11 with vLLM and DeepSpeed." \

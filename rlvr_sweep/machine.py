@@ -13,19 +13,18 @@ import sys
 import tempfile
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from importlib import metadata
 from pathlib import Path
 from typing import Literal
 from urllib.parse import urlparse
 
+from rlvr_sweep.causes import NCCL, cause
+from rlvr_sweep.sweep.gpus import BUSY, SHM, Gpu, gpus, processes, users
 from rlvr_sweep.sweep.slots import gpus_here
-from rlvr_sweep.versions import INSTALL_VLLM, TRL_VLLM, VLLM_TORCH
+from rlvr_sweep.versions import INSTALL_VLLM, installed, torch_of, vllm_misfit
 
-PATIENCE_S = 30
 COLLECTIVE_S = 180  # an import of torch and the first NCCL start, which looks at every link
-SHM = Path("/dev/shm")
+SAID = 40  # lines of what failing processes said
 LOW_SHM = 1 << 30  # NCCL and the workers of a grader share memory there; a container's default is 64 MiB
-BUSY = 1 << 30  # bytes in use that are no driver's own
 
 COLLECTIVE = """
 import os, torch, torch.distributed as dist
@@ -39,10 +38,6 @@ dist.all_reduce(one)
 assert one[0].item() == dist.get_world_size()
 dist.destroy_process_group()
 """
-NCCL_CAUSES = (
-    "the usual causes: NCCL_SOCKET_IFNAME names no interface, /dev/shm too small, a container without --ipc=host, "
-    "other processes on the GPUs; NCCL_DEBUG=INFO says more"
-)
 
 
 @dataclass(frozen=True)
@@ -55,74 +50,21 @@ class Check:
     remedy: str = ""
 
 
-@dataclass(frozen=True)
-class Gpu:
-    """A GPU as the driver sees it; bytes. `used` counts other people's processes, ours are not there yet."""
-
-    index: str
-    uuid: str
-    name: str
-    total: int
-    used: int
-
-
-def _version(name: str) -> str | None:
-    try:
-        return metadata.version(name)
-    except metadata.PackageNotFoundError:
-        return None
-
-
 def stack(versions: Mapping[str, str | None] | None = None) -> Check:
     """Whether torch, TRL, vLLM and DeepSpeed fit together; `versions` by distribution, else what is installed."""
-    from packaging.specifiers import SpecifierSet
-    from packaging.version import Version
-
-    names = ("torch", "trl", "vllm", "deepspeed")
-    have = {name: _version(name) for name in names} if versions is None else versions
-    shown = ", ".join(f"{name} {have.get(name) or 'not installed'}" for name in names)
-    vllm, torch = have.get("vllm"), have.get("torch")
-    if not vllm:
+    have = installed() if versions is None else versions
+    shown = ", ".join(f"{name} {version or 'not installed'}" for name, version in have.items())
+    if not have["vllm"]:
         return Check("stack", "ok", f"{shown}: rollouts by Hugging Face, slow from 1.5B up; for vLLM: {INSTALL_VLLM}")
-    if not SpecifierSet(TRL_VLLM).contains(vllm, prereleases=True):
-        return Check("stack", "fail", f"{shown}: TRL {have.get('trl')} takes vLLM {TRL_VLLM}", INSTALL_VLLM)
-    wanted = next(
-        (built for (low, high), built in VLLM_TORCH.items() if Version(low) <= Version(vllm) < Version(high)), None
-    )
-    if wanted is None:
+    if misfit := vllm_misfit(have):
+        return Check("stack", "fail", f"{shown}: {misfit}", INSTALL_VLLM)
+    if torch_of(have["vllm"]) is None:
         return Check("stack", "warn", f"{shown}: which torch this vLLM was built for is not known here", INSTALL_VLLM)
-    if torch is None or Version(torch).release[:2] != Version(wanted).release:
-        return Check("stack", "fail", f"{shown}: vLLM {vllm} is built for torch {wanted}", INSTALL_VLLM)
     return Check("stack", "ok", f"{shown}: they fit together")
 
 
-def _smi(*arguments: str) -> list[list[str]]:
-    """The rows that nvidia-smi prints; none without it."""
-    if shutil.which("nvidia-smi") is None:
-        return []
-    try:
-        done = subprocess.run(
-            ["nvidia-smi", *arguments, "--format=csv,noheader,nounits"],
-            capture_output=True,
-            text=True,
-            timeout=PATIENCE_S,
-            check=False,
-        )
-    except subprocess.TimeoutExpired:
-        return []
-    lines = done.stdout.splitlines() if done.returncode == 0 else []
-    return [[part.strip() for part in line.split(",")] for line in lines]
-
-
-def gpus() -> list[Gpu]:
-    """All that the driver lists, used by this process or not."""
-    rows = _smi("--query-gpu=index,uuid,name,memory.total,memory.used")
-    sound = [row for row in rows if len(row) == 5 and row[3].isdigit() and row[4].isdigit()]
-    return [Gpu(index, uuid, name, int(total) << 20, int(used) << 20) for index, uuid, name, total, used in sound]
-
-
 def gpu_row(found: list[Gpu], processes: list[list[str]]) -> Check:
-    """Names, memory, and who is on them; `processes` are nvidia-smi's (uuid, pid, name, MiB)."""
+    """Names, memory, and who is on them."""
     if not found:
         return Check("GPUs", "ok", "none here: cells of the lab run on cores")
     kinds = ", ".join(f"{sum(g.name == name for g in found)} x {name}" for name in dict.fromkeys(g.name for g in found))
@@ -133,19 +75,18 @@ def gpu_row(found: list[Gpu], processes: list[list[str]]) -> Check:
         return Check("GPUs", "ok", f"{text}, all free")
     said = []
     for gpu in busy:
-        on_it = [f"{Path(row[2]).name} ({row[1]})" for row in processes if len(row) >= 3 and row[0] == gpu.uuid]
-        said.append(f"{gpu.index}: {gpu.used / 1e9:.0f} GB in use" + (f" by {', '.join(on_it)}" if on_it else ""))
+        said.append(f"{gpu.index}: {gpu.used / 1e9:.0f} GB in use by {users(gpu, processes)}")
     free = ",".join(gpu.index for gpu in found if gpu not in busy)
     remedy = f"export CUDA_VISIBLE_DEVICES={free}" if free else "wait for them, or end those processes"
     return Check("GPUs", "warn", f"{text}; " + "; ".join(said), remedy)
 
 
 def _gpus() -> Check:
-    return gpu_row(gpus(), _smi("--query-compute-apps=gpu_uuid,pid,process_name,used_memory"))
+    return gpu_row(gpus(), processes())
 
 
 def collective(count: int, *, backend: str = "nccl") -> str | None:
-    """Let `count` processes add up a number; what went wrong, or None."""
+    """Let `count` processes add up a number; None, or their last words."""
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         port = free.getsockname()[1]
@@ -154,8 +95,8 @@ def collective(count: int, *, backend: str = "nccl") -> str | None:
         running = [
             subprocess.Popen(
                 [sys.executable, "-c", COLLECTIVE],
-                env={**os.environ, **meeting, "RANK": str(rank), "RLVR_SWEEP_PROBE": backend},
-                stdout=subprocess.DEVNULL,
+                env={"NCCL_DEBUG": "WARN", **os.environ, **meeting, "RANK": str(rank), "RLVR_SWEEP_PROBE": backend},
+                stdout=errors,  # where NCCL warns
                 stderr=errors,
             )
             for rank in range(count)
@@ -172,8 +113,7 @@ def collective(count: int, *, backend: str = "nccl") -> str | None:
         lines = [line.strip() for line in errors if line.strip()]
     if not any(codes):
         return None
-    telling = [line for line in lines if "Error" in line]
-    return (telling or lines or ["no message"])[-1][:200]
+    return "\n".join(lines[-SAID:]) or "no message"
 
 
 def nccl(*, driver: list[Gpu] | None = None) -> Check:
@@ -185,7 +125,9 @@ def nccl(*, driver: list[Gpu] | None = None) -> Check:
     wrong = collective(len(visible))
     if wrong is None:
         return Check("NCCL", "ok", f"{len(visible)} GPUs added up a number")
-    return Check("NCCL", "fail", f"{len(visible)} GPUs cannot talk to each other: {wrong}", NCCL_CAUSES)
+    telling = [line for line in wrong.splitlines() if "Error" in line] or [wrong]
+    found = f"{len(visible)} GPUs cannot talk to each other: {telling[-1][:200]}"
+    return Check("NCCL", "fail", found, cause(wrong) or NCCL)
 
 
 def shared_memory(folder: Path = SHM, *, low: int = LOW_SHM) -> Check:

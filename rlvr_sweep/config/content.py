@@ -5,13 +5,13 @@ facts(cell) -> Facts(hashes={"model": "ab12...", "data": "..."}, context=256, fa
 A `Reader` reads each source once for all cells of a command.
 """
 
-import json
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 from rlvr_sweep.config import label_command
+from rlvr_sweep.config.model_folder import check
 from rlvr_sweep.config.rules import arm, context_faults
 from rlvr_sweep.config.schema import Cell, Source
 from rlvr_sweep.data import provenance
@@ -70,25 +70,8 @@ class Reader:
 
 def _model(where: str, folder: Path, *, chat: bool) -> tuple[str, int | None]:
     """The content hash of a model folder, and its context length in tokens if its config tells it."""
-    if not folder.is_dir():
-        raise UserError(f"{where}: no such folder; write a Hugging Face model folder (config.json, weights, tokenizer)")
-    if not (folder / "config.json").is_file():
-        raise UserError(f"{where}: holds no config.json; write the folder that `save_pretrained` made")
-    if not any(folder.glob("*.safetensors")) and not any(folder.glob("*.bin")):
-        raise UserError(f"{where}: holds no weights (*.safetensors); save the model there with `save_pretrained`")
-    if not any((folder / name).is_file() for name in ("tokenizer.json", "tokenizer_config.json", "tokenizer.model")):
-        raise UserError(f"{where}: holds no tokenizer; save it there with `tokenizer.save_pretrained({folder.name!r})`")
-    if chat and not _has_chat_template(folder):
-        raise UserError(f"{where}: its tokenizer has no chat template; write model.template=raw or model.template=r1")
-    context = json.loads((folder / "config.json").read_text()).get("max_position_embeddings")
+    context = check(where, folder, chat=chat)
     return content_sha256(folder), context
-
-
-def _has_chat_template(folder: Path) -> bool:
-    if (folder / "chat_template.jinja").is_file() or (folder / "chat_template.json").is_file():
-        return True
-    config = folder / "tokenizer_config.json"
-    return config.is_file() and bool(json.loads(config.read_text()).get("chat_template"))
 
 
 def _rows(key: str, source: Source) -> tuple[str, int]:

@@ -13,6 +13,7 @@ from rlvr_sweep.config.schema import Cell
 from rlvr_sweep.errors import UserError
 from rlvr_sweep.shapes.memory import estimate
 from rlvr_sweep.shapes.sizes import Unknown
+from rlvr_sweep.sweep.gpus import check_free
 
 
 def gpu_memory() -> dict[str, int]:
@@ -52,6 +53,8 @@ def smallest(gpus: tuple[str, ...], memory: Mapping[str, int] | None = None) -> 
 def check(cell: Cell, total: int | None, *, gpus: int) -> None:
     """UserError where a cell cannot fit into GPUs of `total` bytes, of which there are `gpus` a node; names the nearest
     preset that fits. Nothing where that is not known."""
+    from rlvr_sweep.sweep.slots import gpus_here
+
     if total is None or not cell.compute.check_memory:
         return
     try:
@@ -60,6 +63,7 @@ def check(cell: Cell, total: int | None, *, gpus: int) -> None:
         return
     room = round(total * cell.compute.share)
     if found.peak <= room:
+        check_free(cell.model.name, found.peak, gpus_here())
         return
     of = "" if cell.compute.share == 1 else f" (a share of {cell.compute.share:g})"
     raise UserError(

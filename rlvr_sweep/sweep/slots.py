@@ -15,6 +15,7 @@ from fractions import Fraction
 
 from rlvr_sweep.config.schema import Compute
 from rlvr_sweep.errors import UserError
+from rlvr_sweep.sweep.gpus import check
 
 
 @dataclass(frozen=True)
@@ -58,9 +59,13 @@ class Slots:
         """UserError where a cell could never start here."""
         if need.gpus > len(self.gpus):
             have = f"this machine has {len(self.gpus)}" if self.gpus else "no GPU is seen here"
+            fewer = f"compute.ranks={len(self.gpus)} or " if self.gpus else ""
             raise UserError(
-                f"a cell takes {need.gpus} GPUs (compute.ranks), and {have}; write compute.ranks or device=cpu"
+                f"a cell takes {need.gpus} GPUs (compute.ranks), and {have}; write {fewer}compute=cpu, or see "
+                "`python -m rlvr_sweep doctor`"
             )
+        if need.gpus:
+            check(self.gpus, ranks=need.gpus)
 
     def take(self, need: Need) -> Lease | None:
         """A lease, or None while others hold too much."""

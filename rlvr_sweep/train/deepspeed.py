@@ -7,11 +7,12 @@ weights. The batches and the update are those of one GPU. With model.dtype=bfloa
 bfloat16 beside a float32 master copy; without it they are in float32 and computed with in bfloat16.
 """
 
-from importlib.util import find_spec
+import os
+from importlib import import_module
 from typing import Any
 
-from rlvr_sweep.config.schema import Cell, Compute
-from rlvr_sweep.errors import UserError
+from rlvr_sweep.config.schema import Cell
+from rlvr_sweep.versions import check_installed
 
 
 def config(cell: Cell) -> dict[str, Any] | None:
@@ -21,6 +22,8 @@ def config(cell: Cell) -> dict[str, Any] | None:
     if not compute.zero:
         return None
     check_installed(compute)
+    if compute.device == "cpu":
+        _spare_the_compiler()
     zero: dict[str, Any] = {
         "stage": compute.zero,
         "overlap_comm": compute.device != "cpu",
@@ -51,10 +54,9 @@ def config(cell: Cell) -> dict[str, Any] | None:
     }
 
 
-def check_installed(compute: Compute) -> None:
-    """UserError where ZeRO is asked for and DeepSpeed is missing; nothing is imported."""
-    if compute.zero and find_spec("deepspeed") is None:
-        raise UserError(
-            f"compute.zero={compute.zero}: DeepSpeed is not installed; DEVICE=gpu make setup, or: "
-            "pip install 'rlvr_sweep[gpu]'"
-        )
+def _spare_the_compiler() -> None:
+    """On CPU ranks DeepSpeed would compile collectives of its own at the first start (a minute, and it fails without a
+    compiler); gloo's do the same."""
+    os.environ.setdefault("DS_ACCELERATOR", "cpu")
+    # What it may compile; otherwise found out by trial.
+    import_module("deepspeed.ops").__dict__["__compatible_ops__"] = {}

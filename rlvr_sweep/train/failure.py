@@ -7,15 +7,19 @@ import errno
 import shutil
 from pathlib import Path
 
+from rlvr_sweep.causes import cause
+
 FULL_BYTES = 1 << 20
 
 
 def reason(error: BaseException, folder: Path) -> str:
-    """The error's kind and first line; a full disk by its name (torch says "unexpected pos 64 vs 0")."""
+    """The error's kind and first line, with its usual cause where one is known; a full disk by its name (torch says
+    "unexpected pos 64 vs 0")."""
     text = ": ".join([type(error).__name__, *str(error).strip().splitlines()[:1]])
     if _is_full(error, folder):
         return f"the disk of {folder} is full; make room, and it goes on from its last checkpoint ({text})"
-    return text
+    usual = cause(f"{type(error).__name__}: {error}")
+    return f"{text}; {usual}" if usual else text
 
 
 def _is_full(error: BaseException, folder: Path) -> bool:

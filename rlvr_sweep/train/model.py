@@ -10,13 +10,14 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from transformers import AutoConfig, AutoModelForCausalLM, AutoTokenizer, GenerationConfig
+from transformers import AutoConfig, AutoTokenizer, GenerationConfig
 
 from rlvr_sweep.config.content import model_path
 from rlvr_sweep.config.schema import Cell
 from rlvr_sweep.errors import UserError
 from rlvr_sweep.shapes.folder import ensure
 from rlvr_sweep.shapes.table import name_in
+from rlvr_sweep.train.loading import ERRORS, Misfit, causal_lm, first_line
 
 
 def load_tokenizer(cell: Cell) -> Any:
@@ -24,10 +25,8 @@ def load_tokenizer(cell: Cell) -> Any:
     where, revision = _where(cell)
     try:
         tokenizer = AutoTokenizer.from_pretrained(where, revision=revision, padding_side="left")
-    except (OSError, ValueError) as error:
-        raise UserError(
-            f"model {where}: its tokenizer cannot be loaded ({_first_line(error)}); {_hint(cell)}"
-        ) from None
+    except ERRORS as error:
+        raise UserError(f"model {where}: its tokenizer cannot be loaded ({first_line(error)}); {_hint(cell)}") from None
     if tokenizer.pad_token is None:
         tokenizer.pad_token = tokenizer.eos_token
     if tokenizer.pad_token is None:
@@ -45,11 +44,11 @@ def load(cell: Cell) -> tuple[Any, Any]:
     is_mastered = cell.model.lora is None and not cell.compute.zero
     dtype = torch.float32 if is_mastered else getattr(torch, cell.model.dtype)
     try:
-        model = AutoModelForCausalLM.from_pretrained(
-            where, revision=revision, dtype=dtype, attn_implementation=cell.model.attention
-        )
-    except (OSError, ValueError) as error:
-        raise UserError(f"model {where}: cannot be loaded ({_first_line(error)}); {_hint(cell)}") from None
+        model = causal_lm(where, revision=revision, dtype=dtype, attn_implementation=cell.model.attention)
+    except Misfit as error:
+        raise UserError(f"model {where}: {error}; {_hint(cell)}") from None
+    except ERRORS as error:
+        raise UserError(f"model {where}: cannot be loaded ({first_line(error)}); {_hint(cell)}") from None
     # A config of our own: generate() fills what a call leaves open from the model's, a repetition penalty for one,
     # which the trainer's log-probs would know nothing of.
     model.generation_config = GenerationConfig(
@@ -67,8 +66,8 @@ def facts(cell: Cell, tokenizer: Any) -> tuple[list[int], int]:
     where, revision = _where(cell)
     try:
         config = AutoConfig.from_pretrained(where, revision=revision)
-    except (OSError, ValueError) as error:
-        raise UserError(f"model {where}: cannot be loaded ({_first_line(error)}); {_hint(cell)}") from None
+    except ERRORS as error:
+        raise UserError(f"model {where}: cannot be loaded ({first_line(error)}); {_hint(cell)}") from None
     try:
         generation = GenerationConfig.from_pretrained(where, revision=revision or "main")
     except OSError:  # it has none, and its config says what ends it
@@ -96,10 +95,6 @@ def _hint(cell: Cell) -> str:
         prefetch = f"python -m rlvr_sweep prefetch model={cell.model.name}"
         return f"bring it with `{prefetch}` on a node with network, or write model=path model.path=DIR"
     return "write model.path=DIR with a folder that `save_pretrained` made"
-
-
-def _first_line(error: Exception) -> str:
-    return str(error).strip().splitlines()[0][:200]
 
 
 def _end_tokens(generation: GenerationConfig, tokenizer: Any, cell: Cell) -> list[int]:

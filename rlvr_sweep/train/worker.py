@@ -247,6 +247,9 @@ def _finish(directory: CellDir, trainer: Any, tokenizer: Any, *, is_main: bool) 
             model = merged(trainer.cell, directory.path / "adapter")
         if is_main:
             model.save_pretrained(str(partial))
+    elif trainer.cell.compute.zero in (1, 2):  # every rank has it whole; save_model would write tied weights twice
+        if is_main:
+            model.save_pretrained(str(partial))
     else:
         trainer.save_model(str(partial))
     trainer.accelerator.wait_for_everyone()

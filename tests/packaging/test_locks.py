@@ -60,7 +60,7 @@ def test_no_address_and_no_index_option(path: Path) -> None:
 @pytest.mark.parametrize("name", RUNTIME)
 def test_a_lock_holds_one_fitting_version_of_all_that_the_package_requires(name: str, python: str) -> None:
     pinned = versions(name, python)
-    extras = {"cpu": ["dashboards"], "gpu": ["dashboards", "gpu"], "gpu-vllm": ["dashboards", "gpu", "vllm"]}[name]
+    extras = ["dashboards", "gpu", *(["vllm"] if name == "gpu-vllm" else [])]
     wanted = [*PROJECT["dependencies"], *(line for extra in extras for line in PROJECT["optional-dependencies"][extra])]
     for requirement in map(Requirement, wanted):
         if name == "cpu" and requirement.name == "torch":

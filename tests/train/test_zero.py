@@ -1,32 +1,26 @@
-"""ZeRO on two CPU ranks over gloo: it trains, stops and goes on exactly, whole and with LoRA; its configuration."""
+"""ZeRO on two CPU ranks over gloo: it makes the update of plain ranks, stops and goes on exactly; its configuration."""
 
 import hashlib
 import json
-import os
-import signal
 import subprocess
-import time
-from collections.abc import Callable
-from importlib.util import find_spec
+import sys
 from pathlib import Path
 
 import pytest
 import torch
 from safetensors.torch import load_file
 
+from rlvr_sweep import versions
 from rlvr_sweep.cell_dir import CellDir
-from rlvr_sweep.config.compose import Composed, compose, compose_or_refuse
+from rlvr_sweep.config.compose import compose, compose_or_refuse
 from rlvr_sweep.errors import UserError
 from rlvr_sweep.lab.families import model_dir
-from rlvr_sweep.sweep.process import command
-from rlvr_sweep.train import checkpoints, deepspeed
-from tests.conftest import TINY
+from rlvr_sweep.protocol import DONE, STOPPED
+from rlvr_sweep.train import checkpoints, deepspeed, worker
+from tests.conftest import ROOT, TINY
 
-needs_deepspeed = pytest.mark.skipif(
-    find_spec("deepspeed") is None, reason="DeepSpeed is not installed: pip install 'rlvr_sweep[gpu]'"
-)
-STOPPED = 75
-BUILD_S = 400  # the first run compiles DeepSpeed's communication for the CPU
+PATIENCE_S = 300
+SAME = ["compute.device=cpu", "algo.rollouts=2"]
 
 
 def config(*lines: str) -> dict:
@@ -40,7 +34,7 @@ def test_without_zero_there_is_no_configuration() -> None:
 
 
 def test_the_configuration_follows_the_keys(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(deepspeed, "find_spec", lambda name: object())
+    monkeypatch.setattr(versions, "find_spec", lambda name: object())
     assert config()["zero_optimization"]["stage"] == 2
     assert "offload_optimizer" not in config()["zero_optimization"]
     offloaded = config("compute.zero=3", "compute.offload=true")["zero_optimization"]
@@ -50,7 +44,7 @@ def test_the_configuration_follows_the_keys(monkeypatch: pytest.MonkeyPatch) -> 
 
 
 def test_it_says_what_to_install(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(deepspeed, "find_spec", lambda name: None)
+    monkeypatch.setattr(versions, "find_spec", lambda name: None)
     with pytest.raises(UserError, match=r"pip install 'rlvr_sweep\[gpu\]'"):
         config()
 
@@ -75,16 +69,35 @@ def test_zero_is_no_part_of_the_identity() -> None:
     assert len({compose_or_refuse([f"compute={name}"], multirun=False)[0].cell_id for name in presets}) == 1
 
 
-def start(directory: CellDir) -> subprocess.Popen:
-    environment = {**os.environ, "DS_ACCELERATOR": "cpu"}
-    return subprocess.Popen(
-        command(directory), env=environment, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True
-    )
+LORA = ["model.dtype=bfloat16", "model.lora={rank: 4}"]
+CELLS = {  # name -> (ZeRO, further overrides, how it is run: to its end, or stopped in its second rollout)
+    "ranks": (0, [], ("",)),
+    "zero2": (2, [], ("",)),
+    "zero2-resumed": (2, [], ("@2", "")),
+    "zero2-stopped": (2, [], ("@2",)),
+    "zero3": (3, [], ("",)),
+    "zero3-resumed": (3, [], ("@2", "")),
+    "lora": (3, LORA, ("",)),
+    "lora-resumed": (3, LORA, ("@2", "")),
+}
 
 
-def finish(process: subprocess.Popen) -> tuple[int, str]:
-    errors = process.communicate(timeout=BUILD_S)[1]
-    return process.returncode, errors
+@pytest.fixture(scope="module")
+def ran(tmp_path_factory: pytest.TempPathFactory) -> dict[str, CellDir]:
+    """All cells, run by one pair of ranks."""
+    folder = tmp_path_factory.mktemp("zero")
+    made, words, codes = {}, [], []
+    for name, (zero, lines, parts) in CELLS.items():
+        own = [f"compute.zero={zero}", *SAME, "compute.ranks=2", *lines, f"runs={folder / name}"]
+        made[name] = CellDir.create(compose_or_refuse([*TINY, *own], multirun=False)[0])
+        words += [f"{made[name].path}{part}" for part in parts]
+        codes += [STOPPED if part else DONE for part in parts]
+    pair = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc_per_node", "2"]
+    pair += ["-m", "tests.train.rank_pair", str(folder / "codes.json"), *words]
+    done = subprocess.run(pair, cwd=ROOT, capture_output=True, text=True, timeout=PATIENCE_S, check=False)
+    assert done.returncode == 0, done.stderr[-5000:]
+    assert json.loads((folder / "codes.json").read_text()) == codes, done.stderr[-5000:]
+    return made
 
 
 def digest(directory: CellDir) -> list[str]:
@@ -93,94 +106,63 @@ def digest(directory: CellDir) -> list[str]:
     return [hashlib.sha256(p.read_bytes()).hexdigest() for p in files]
 
 
+def steps(directory: CellDir) -> list[dict[str, float]]:
+    return [json.loads(line) for line in (directory.path / "metrics.jsonl").read_text().splitlines()]
+
+
 def weights(folder: Path) -> dict[str, torch.Tensor]:
-    return {name: each for file in folder.glob("*.safetensors") for name, each in load_file(file).items()}
+    return {name: each.float() for file in folder.glob("*.safetensors") for name, each in load_file(file).items()}
 
 
-def stop_after_first_step(directory: CellDir) -> None:
-    process = start(directory)
-    end = time.monotonic() + BUILD_S
-    while not (directory.path / "metrics.jsonl").is_file():
-        assert time.monotonic() < end and process.poll() is None, process.communicate()[1]
-        time.sleep(0.05)
-    os.kill(directory.read_status()["pid"], signal.SIGUSR1)  # rank 0 alone
-    code, errors = finish(process)
-    assert directory.read_status()["state"] == "preempted", (code, errors)
-
-
-@needs_deepspeed
-@pytest.mark.slow
-@pytest.mark.parametrize("zero", [2, 3])
-@pytest.mark.parametrize(
-    "overrides",
-    [
-        pytest.param([], id="whole"),
-        pytest.param(["model.dtype=bfloat16"], id="whole-bfloat16"),
-        pytest.param(["model.dtype=bfloat16", "model.lora={rank: 4}"], id="lora-bfloat16"),
-    ],
-)
-def test_zero_trains_and_resumes_exactly(zero: int, overrides: list[str], make_cell: Callable[..., CellDir]) -> None:
-    lines = ["compute.ranks=2", "compute.device=cpu", f"compute.zero={zero}", "algo.rollouts=6", *overrides]
-    straight, stopped = make_cell(*lines, runs="straight"), make_cell(*lines, runs="stopped")
-    code, errors = finish(start(straight))
-    assert code == 0, errors
-    rows = [json.loads(line) for line in (straight.path / "metrics.jsonl").read_text().splitlines()]
-    assert [r["step"] for r in rows] == list(range(1, 13))
-    assert any(r["grad_norm"] > 0 for r in rows)
-    trained, base = weights(straight.path / "model"), weights(model_dir("qwen_math"))
+def way(folder: Path) -> torch.Tensor:
+    """How far training moved each weight of the lab model, as one vector."""
+    base, trained = weights(model_dir("qwen_math")), weights(folder)
     assert {name: each.shape for name, each in trained.items()} == {name: each.shape for name, each in base.items()}
-    assert any(
-        not torch.equal(trained[name].float(), base[name].float().to(trained[name].dtype).float()) for name in base
-    )
-
-    stop_after_first_step(stopped)
-    code, errors = finish(start(stopped))
-    assert code == 0, errors
-    assert digest(stopped) == digest(straight)
+    return torch.cat([(trained[name] - base[name]).flatten() for name in sorted(base)])
 
 
-@needs_deepspeed
 @pytest.mark.slow
-def test_zero_makes_the_update_of_one_process(make_cell: Callable[..., CellDir]) -> None:
-    """In float32 the first gradient is that of plain data-parallel ranks."""
-    rows = []
-    for zero in (0, 1, 2, 3):
-        lines = ["compute.ranks=2", "compute.device=cpu", f"compute.zero={zero}", "algo.rollouts=1"]
-        directory = make_cell(*lines, runs=f"zero{zero}")
-        code, errors = finish(start(directory))
-        assert code == 0, errors
-        rows.append([json.loads(line) for line in (directory.path / "metrics.jsonl").read_text().splitlines()])
-    for other in rows[1:]:
-        for mine, theirs in zip(rows[0], other, strict=True):
-            assert theirs["loss"] == pytest.approx(mine["loss"], abs=1e-5)
-            assert theirs["grad_norm"] == pytest.approx(mine["grad_norm"], rel=1e-4)
+@pytest.mark.parametrize("name", ["zero2", "zero3"])
+def test_zero_makes_the_updates_of_plain_ranks(name: str, ran: dict[str, CellDir]) -> None:
+    plain, sharded = steps(ran["ranks"]), steps(ran[name])
+    assert [row["step"] for row in sharded] == [1, 2, 3, 4]
+    assert sharded[0]["grad_norm"] > 0
+    for mine, theirs in zip(plain, sharded, strict=True):
+        assert theirs["loss"] == pytest.approx(mine["loss"], abs=1e-5)
+        assert theirs["grad_norm"] == pytest.approx(mine["grad_norm"], rel=1e-3)
+    mine, theirs = way(ran["ranks"].path / "model"), way(ran[name].path / "model")
+    assert (mine - theirs).norm() < 0.01 * mine.norm()
 
 
-@needs_deepspeed
 @pytest.mark.slow
-def test_another_sharding_cannot_resume(make_cell: Callable[..., CellDir]) -> None:
-    lines = ["compute.ranks=2", "compute.device=cpu", "compute.zero=2", "algo.rollouts=8"]
-    directory = make_cell(*lines)
-    stop_after_first_step(directory)
-    folder = directory.path / "checkpoints"
+@pytest.mark.parametrize("name", ["zero2", "zero3", "lora"])
+def test_what_was_stopped_in_a_rollout_goes_on_exactly(name: str, ran: dict[str, CellDir]) -> None:
+    assert len(steps(ran[name])) == 4
+    assert digest(ran[f"{name}-resumed"]) == digest(ran[name])
+
+
+@pytest.mark.slow
+def test_an_adapter_trained_in_shards_is_merged_whole(ran: dict[str, CellDir]) -> None:
+    assert any(each.any() for name, each in weights(ran["lora"].path / "adapter").items() if "lora_B" in name)
+    assert way(ran["lora"].path / "model").norm() > 0
+
+
+@pytest.mark.slow
+def test_another_number_of_ranks_or_another_sharding_cannot_resume(ran: dict[str, CellDir]) -> None:
+    stopped = ran["zero2-stopped"]
+    folder = stopped.path / "checkpoints"
     assert checkpoints.newest(folder, ranks=2, zero=2)
     assert checkpoints.newest(folder, ranks=2, zero=1)
     for zero in (0, 3):
         with pytest.raises(UserError, match=r"written with compute\.zero=1 or 2, .* state is cut otherwise"):
             checkpoints.newest(folder, ranks=2, zero=zero)
 
-    alone = [line for line in lines if "ranks" not in line and "zero" not in line]
-    directory.update(make_composed(directory, *alone))
-    code, errors = finish(start(directory))
-    assert code == 2 and "written by 2 ranks" in errors and "write compute.ranks=2" in errors
+    alone = compose_or_refuse([*TINY, *SAME, f"runs={stopped.path.parent}"], multirun=False)[0]
+    assert alone.cell_id == stopped.cell_id
+    stopped.update(alone)
+    with pytest.raises(UserError, match=r"written by 2 ranks.*write compute\.ranks=2"):
+        worker.train(stopped, say=stopped.status, is_main=True, began=0.0)
     assert checkpoints.newest(folder, ranks=2, zero=2), "it is kept"
-
-
-def make_composed(directory: CellDir, *lines: str) -> Composed:
-    """The cell of a directory as another command would start it."""
-    found = compose_or_refuse([*TINY, *lines, f"runs={directory.path.parent}"], multirun=False)[0]
-    assert found.cell_id == directory.cell_id
-    return found
 
 
 def test_a_checkpoint_tells_how_it_is_sharded(tmp_path: Path) -> None:

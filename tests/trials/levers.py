@@ -226,8 +226,6 @@ def main() -> int:
 def without_gradient(
     model: Any, data: dict[str, torch.Tensor], size: int
 ) -> Iterator[tuple[str, Callable[[], object]]]:
-    model: Any, data: dict[str, torch.Tensor], size: int
-) -> Iterator[tuple[str, Callable[[], object]]]:
     yield "old log-probs, TRL's pass", lambda: theirs(model, data, entropy=False, batch=size)
     yield "old log-probs, ours", lambda: in_fours(model, data, size)
 

@@ -1,37 +1,28 @@
-"""`python -m rlvr_sweep doctor`: is this machine ready? One row a check: ok, warn or fail, what was found, what to do.
+"""Is the installation sound: the interpreter, packages within their ranges, files, torch and its GPUs, the grader.
 
-    python -m rlvr_sweep doctor
-    python -m rlvr_sweep doctor --json | python -m json.tool
+    for row in (python, files, torch_build, grader): print(row())
 
 Nothing heavy is imported here: torch and the grader are asked in processes of their own, so that a broken install is
 a row and no crash.
 """
 
 import json
-import netrc
 import os
 import platform
 import shutil
 import subprocess
 import sys
-import tempfile
 import tomllib
-from collections.abc import Callable, Iterable
-from dataclasses import asdict
+from collections.abc import Iterable
 from importlib import metadata
-from pathlib import Path
 from typing import Any
-from urllib.parse import urlparse
 
 from rlvr_sweep import __version__
 from rlvr_sweep.config.tree import PACKAGE, conf_dir
 from rlvr_sweep.machine import Check
-from rlvr_sweep.machine import rows as machine_rows
-from rlvr_sweep.parser import Parser
 
 CHECKOUT = PACKAGE.parent  # of a clone; site-packages when installed from a wheel
 PROBE_S = 120  # a cold `import torch` over a cluster's file system takes its time
-FULL_GIB, LOW_GIB = 1, 20  # free space: a lab cell needs megabytes, a 7B checkpoint with its optimizer about 90 GiB
 SHOWN = ("trl", "torch", "transformers", "vllm", "deepspeed")
 
 TORCH = """
@@ -123,7 +114,7 @@ def _probe(code: str) -> subprocess.CompletedProcess[str] | None:
         return None
 
 
-def _last_line(text: str) -> str:
+def last_line(text: str) -> str:
     lines = [line for line in text.strip().splitlines() if line.strip()]
     return lines[-1].strip() if lines else "no message"
 
@@ -163,8 +154,8 @@ def torch_build() -> Check:
     if done is None:
         return Check("torch", "fail", f"import torch took more than {PROBE_S} s", "put .venv on a local disk")
     if done.returncode:
-        return Check("torch", "fail", _last_line(done.stderr), "make setup" if is_checkout() else "pip install torch")
-    return judge_torch(json.loads(_last_line(done.stdout)), driver_gpus=_driver_gpus())
+        return Check("torch", "fail", last_line(done.stderr), "make setup" if is_checkout() else "pip install torch")
+    return judge_torch(json.loads(last_line(done.stdout)), driver_gpus=_driver_gpus())
 
 
 def grader() -> Check:
@@ -172,7 +163,7 @@ def grader() -> Check:
     done = _probe(GRADER)
     versions = ", ".join(f"{n} {_version(n)}" for n in ("math-verify", "sympy", "antlr4-python3-runtime"))
     if done is None or done.returncode:
-        what = _last_line(done.stderr) if done is not None else f"no answer within {PROBE_S} s"
+        what = last_line(done.stderr) if done is not None else f"no answer within {PROBE_S} s"
         return Check(
             "grader",
             "fail",
@@ -187,82 +178,6 @@ def _version(name: str) -> str:
         return metadata.version(name)
     except metadata.PackageNotFoundError:
         return "missing"
-
-
-def disk(runs: Path) -> Check:
-    """Whether `runs`, or the folder it will be made in, can be written to and has room."""
-    place = runs.absolute()
-    try:
-        while not place.exists():
-            place = place.parent
-        with tempfile.TemporaryFile(dir=place) as probe:
-            probe.write(b"x")
-    except OSError as error:
-        return Check("runs", "fail", f"{place}: {error.strerror}", "choose a folder that can be written to: runs=DIR")
-    free = shutil.disk_usage(place).free / 2**30
-    found = f"{runs.absolute()}, {free:.0f} GiB free"
-    if free < FULL_GIB:
-        return Check("runs", "fail", found, "make room, or choose another disk: runs=DIR")
-    if free < LOW_GIB:
-        return Check("runs", "warn", found, "enough for the lab; a 7B checkpoint with its optimizer takes about 90 GiB")
-    return Check("runs", "ok", found)
-
-
-def hub() -> Check:
-    """The Hugging Face cache, offline mode, and whether there is a token (for gated models; never printed)."""
-    try:
-        from huggingface_hub import constants, get_token
-    except ImportError as error:
-        return Check("hub", "fail", str(error), "make setup" if is_checkout() else "pip install huggingface-hub")
-    cache = Path(constants.HF_HUB_CACHE)
-    try:
-        held = [p.name for p in cache.iterdir()] if cache.is_dir() else []
-    except OSError as error:
-        return Check(
-            "hub", "fail", f"{cache}: {error.strerror}", "export HF_HOME= a folder that can be read and written"
-        )
-    models, sets = (sum(name.startswith(kind) for name in held) for kind in ("models--", "datasets--"))
-    token = "a token" if get_token() else "no token"
-    mode = "offline" if constants.HF_HUB_OFFLINE else "online"
-    found = f"{mode}, {token}, {models} models and {sets} datasets in {cache}"
-    if constants.HF_HUB_OFFLINE and not models + sets:
-        remedy = "fine for the lab and local files; else, on a node with network: python -m rlvr_sweep prefetch"
-        return Check("hub", "warn", found, remedy)
-    return Check("hub", "ok", found)
-
-
-def _wandb_key() -> str | None:
-    """Where a W&B key is, never the key itself; None without one. NetrcParseError, OSError: an unreadable netrc."""
-    if os.environ.get("WANDB_API_KEY"):
-        return "WANDB_API_KEY"
-    path = Path(os.environ.get("NETRC", "~/.netrc")).expanduser()
-    if not path.is_file():
-        return None
-    own = urlparse(os.environ.get("WANDB_BASE_URL", "")).hostname
-    hosts = netrc.netrc(str(path)).hosts
-    return str(path) if any(h == own or "wandb" in h or h.endswith("coreweave.com") for h in hosts) else None
-
-
-def wandb() -> Check:
-    """The W&B mirror: mode and whether a key is there. Local files are the record, so nothing here can fail a cell."""
-    mode = os.environ.get("WANDB_MODE", "")
-    try:
-        key = _wandb_key()
-    except (netrc.NetrcParseError, OSError) as error:
-        return Check(
-            "W&B",
-            "warn",
-            f"netrc cannot be read: {_last_line(str(error)).split(',')[0]}",
-            "mend it, or export WANDB_API_KEY",
-        )
-    said = f"WANDB_MODE={mode}, " if mode else ""
-    if key is None and mode == "online":
-        return Check("W&B", "warn", f"{said}no key", "export WANDB_API_KEY=..., or: wandb login")
-    if key is None:
-        return Check(
-            "W&B", "ok", f"{said}no key: runs are kept on disk (tracking=offline), wandb sync uploads them later"
-        )
-    return Check("W&B", "ok", f"{said}key in {key}; tracking=online mirrors runs as they go")
 
 
 def commit() -> Check:
@@ -290,77 +205,3 @@ def commit() -> Check:
     found = f"commit {head.stdout.strip()}" + (f", {changed} file(s) changed since" if changed else "")
     remedy = "commit before a run that you will report" if changed else ""
     return Check("source", "warn" if changed else "ok", found, remedy)
-
-
-def threads() -> Check:
-    """OMP_NUM_THREADS: cells side by side fight for cores when each takes them all."""
-    said, cores = os.environ.get("OMP_NUM_THREADS"), os.cpu_count() or 1
-    if said is None:
-        return Check(
-            "threads",
-            "ok",
-            f"OMP_NUM_THREADS is not set: a cell takes 1 of {cores} cores unless compute.threads says more",
-        )
-    if not said.isdigit() or int(said) == 0:
-        return Check("threads", "fail", f"OMP_NUM_THREADS={said!r} is no number of threads", "export OMP_NUM_THREADS=1")
-    if int(said) > cores:
-        return Check("threads", "warn", f"OMP_NUM_THREADS={said} on {cores} cores", "export OMP_NUM_THREADS=1")
-    return Check("threads", "ok", f"OMP_NUM_THREADS={said} of {cores} cores")
-
-
-def examine(runs: Path) -> list[Check]:
-    """All checks, in the order in which they are shown."""
-    rows: list[Callable[[], Check]] = [
-        python,
-        lambda: packages(*pins()),
-        files,
-        torch_build,
-        *machine_rows(),
-        grader,
-        lambda: disk(runs),
-        hub,
-        wandb,
-        commit,
-        threads,
-    ]
-    return [row() for row in rows]
-
-
-def show(checks: list[Check]) -> None:
-    """Print the table, and the verdict below it."""
-    from rich import box
-    from rich.console import Console
-    from rich.table import Table
-    from rich.text import Text
-
-    table = Table(box=box.SIMPLE_HEAD)
-    table.add_column("check", no_wrap=True)
-    table.add_column("", no_wrap=True)
-    table.add_column("found", overflow="fold")
-    if advice := any(check.remedy for check in checks):
-        table.add_column("what to do", overflow="fold")
-    colour = {"ok": "green", "warn": "yellow", "fail": "bold red"}
-    for check in checks:
-        table.add_row(
-            check.name, Text(check.state, colour[check.state]), Text(check.found), *[Text(check.remedy)] * advice
-        )
-    console = Console()
-    console.print(table)
-    failed = [check.name for check in checks if check.state == "fail"]
-    console.print(f"not ready: {', '.join(failed)}" if failed else "ready")
-
-
-def main(argv: list[str]) -> int:
-    """The verb `doctor`. Returns 1 if a check fails, else 0."""
-    parser = Parser(prog="python -m rlvr_sweep doctor", description="Is this machine ready? Exits 1 if a check fails.")
-    parser.add_argument(
-        "--runs", type=Path, default=Path("runs"), help="where run directories will lie (default: %(default)s)"
-    )
-    parser.add_argument("--json", action="store_true", help="the rows as JSON")
-    options = parser.parse_args(argv)
-    checks = examine(options.runs)
-    if options.json:
-        print(json.dumps([asdict(check) for check in checks], indent=2))
-    else:
-        show(checks)
-    return int(any(check.state == "fail" for check in checks))

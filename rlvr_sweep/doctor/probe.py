@@ -1,0 +1,156 @@
+"""`doctor --probe`: two optimizer steps of a cell by the launcher and worker that a sweep uses, in a temporary folder.
+
+    found = probe(["model=shape/qwen2_5_7b", "compute=zero2_x4"])
+    found.passed, found.seconds, found.log, found.cause
+
+The cell is the one that the overrides make, cut to its first two updates: no evaluations, no checkpoint, no model kept,
+no W&B. A folder is left behind only where it failed.
+"""
+
+import dataclasses
+import json
+import resource
+import shutil
+import tempfile
+import threading
+import time
+from io import StringIO
+from pathlib import Path
+
+from rich.console import Console
+
+from rlvr_sweep.causes import cause
+from rlvr_sweep.cell_dir import CellDir
+from rlvr_sweep.config import content, rules
+from rlvr_sweep.config.compose import Composed, compose_or_refuse
+from rlvr_sweep.config.schema import Cell, Eval
+from rlvr_sweep.errors import UserError
+from rlvr_sweep.protocol import DONE
+from rlvr_sweep.sweep.gpus import smi
+
+STEPS = 2
+LINES = 15  # of the log, shown where it failed
+POLL_S = 0.5
+
+
+@dataclasses.dataclass
+class Probed:
+    """What came of it. `memory_gb`: the most that was in use on a GPU, or that a process held of the machine's memory
+    where there is no GPU."""
+
+    cell: str
+    rollouts: str
+    steps: int
+    passed: bool
+    seconds: float
+    phases: dict[str, float]
+    memory_gb: float
+    on_gpu: bool
+    reason: str | None = None
+    cause: str | None = None
+    log: list[str] = dataclasses.field(default_factory=list)
+    folder: str | None = None
+
+
+class Peak(threading.Thread):
+    """The most memory in use on any GPU while it ran, in bytes; 0 without one."""
+
+    def __init__(self) -> None:
+        super().__init__(daemon=True)
+        self.size, self._over = 0, threading.Event()
+
+    def run(self) -> None:
+        while rows := smi("--query-gpu=memory.used"):
+            self.size = max([self.size, *(int(row[0]) << 20 for row in rows if row[0].isdigit())])
+            if self._over.wait(POLL_S):
+                return
+
+    def end(self) -> int:
+        self._over.set()
+        self.join()
+        return self.size
+
+
+def shortened(cell: Cell, runs: Path) -> Cell:
+    """The same cell, but for what comes after its first two updates and what would be kept."""
+    once = cell.model_copy(update={"algo": cell.algo.model_copy(update={"rollouts": 1})})
+    if rules.arm(once).optimizer_steps < STEPS:
+        once = cell.model_copy(update={"algo": cell.algo.model_copy(update={"rollouts": STEPS})})
+    kept = {"checkpoint_every": 0, "keep_model": False}
+    return once.model_copy(
+        update={
+            "eval": Eval(name="none", benchmarks={}, every=0, before=False),
+            "compute": cell.compute.model_copy(update=kept),
+            "tracking": cell.tracking.model_copy(update={"mode": "off"}),
+            "runs": str(runs),
+        }
+    )
+
+
+def probe(lines: list[str]) -> Probed:
+    """Run it. UserError where the overrides make no cell, or one that could never start here."""
+    composed = compose_or_refuse(lines, multirun=False)[0]
+    folder = Path(tempfile.mkdtemp(prefix="rlvr-probe-"))
+    cell = shortened(composed.cell, folder)
+    short = Composed(cell=cell, overrides=composed.overrides, hashes=content.facts(cell).hashes, batch=rules.arm(cell))
+    try:
+        found = _run(short)
+    except UserError:
+        shutil.rmtree(folder)
+        raise
+    if found.passed:
+        shutil.rmtree(folder)
+    return found
+
+
+def _run(composed: Composed) -> Probed:
+    from rlvr_sweep.sweep.local import Scheduler
+    from rlvr_sweep.sweep.logs import last_lines, newest
+
+    directory, batch = CellDir.create(composed), composed.batch
+    scheduler = Scheduler([directory], settings=composed.cell.sweep, console=Console(file=StringIO()))
+    peak, began = Peak(), time.monotonic()
+    peak.start()
+    [code] = scheduler.run().values()
+    seconds, on_gpus = time.monotonic() - began, peak.end()
+    # Of the machine's memory: the largest process that has ended; in kilobytes.
+    size = on_gpus or resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss << 10
+    updates = f"{batch.updates} update{'s' * (batch.updates > 1)}"
+    found = Probed(
+        cell=composed.slug,
+        rollouts=f"{batch.rollouts} of {batch.prompts} prompts x {batch.completions} completions, {updates} each",
+        steps=batch.optimizer_steps,
+        passed=code == DONE,
+        seconds=round(seconds, 1),
+        phases=_phases(directory.path / "phases.json"),
+        memory_gb=round(size / 1e9, 2),
+        on_gpu=bool(on_gpus),
+    )
+    if not found.passed:
+        log = newest(directory.path)
+        found.log = last_lines(log, LINES) if log else []
+        found.reason = str(directory.read_status().get("reason") or f"exit code {code}")
+        found.cause = cause("\n".join([found.reason, *(last_lines(log, 200) if log else [])]))
+        found.folder = str(directory.path)
+    return found
+
+
+def _phases(file: Path) -> dict[str, float]:
+    return {k: round(v, 1) for k, v in json.loads(file.read_text()).items()} if file.is_file() else {}
+
+
+def show(found: Probed) -> None:
+    """Print it."""
+    where = "on a GPU" if found.on_gpu else "a process"
+    print(f"probe: {found.cell}\nrollouts: {found.rollouts}")
+    ended = f"passed: {found.steps} updates in" if found.passed else "FAILED after"
+    print(f"{ended} {found.seconds:.0f} s, at most {found.memory_gb:.2g} GB {where}")
+    if found.phases:
+        print("seconds: " + ", ".join(f"{name} {seconds:.1f}" for name, seconds in found.phases.items()))
+    if found.passed:
+        return
+    print(f"reason: {found.reason}")
+    if found.cause and found.cause not in str(found.reason):
+        print(f"likely cause: {found.cause}")
+    print(f"the end of its log, in {found.folder}:")
+    print("\n".join(f"  {line}" for line in found.log))

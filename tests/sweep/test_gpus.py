@@ -1,0 +1,106 @@
+"""What keeps a cell from starting on GPUs, said before the start. A stand-in nvidia-smi lists them and their users."""
+
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+
+from rlvr_sweep.__main__ import main
+from rlvr_sweep.errors import UserError
+from rlvr_sweep.sweep import gpus, local
+
+GB = 10**9
+SMI = """#!/bin/sh
+case "$*" in
+    *query-gpu=index,uuid,name,memory.total,memory.used*) cat {gpus} ;;
+    *query-gpu=index,uuid,memory.total*) cut -d, -f1,2,4 {gpus} ;;
+    *query-gpu=index*) cut -d, -f1 {gpus} ;;
+    *query-compute-apps*) cat {apps} ;;
+esac
+"""
+
+
+@pytest.fixture
+def machine(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[..., None]]:
+    """machine([MiB in use, ...], apps="GPU-0, 4711, /usr/bin/python3, 60000") makes GPUs of 143,771 MiB."""
+
+    def make(used: list[int], apps: str = "") -> None:
+        lines = [f"{i}, GPU-{i}, NVIDIA H200, 143771, {mib}\n" for i, mib in enumerate(used)]
+        (tmp_path / "gpus").write_text("".join(lines))
+        (tmp_path / "apps").write_text(apps + "\n")
+        script = tmp_path / "nvidia-smi"
+        script.write_text(SMI.format(gpus=tmp_path / "gpus", apps=tmp_path / "apps"))
+        script.chmod(0o755)
+        monkeypatch.setenv("PATH", str(tmp_path), prepend=":")
+        monkeypatch.delenv("CUDA_VISIBLE_DEVICES", raising=False)
+        monkeypatch.delenv("SLURM_JOB_ID", raising=False)
+        monkeypatch.setattr(local.CellProcess, "start", lambda *args, **kwargs: pytest.fail("it started"))
+        gpus.at_first.cache_clear()
+
+    yield make
+    gpus.at_first.cache_clear()
+
+
+LARGE = ["model=shape/qwen2_5_1_5b", "eval=none", "data.repeat=true", "tracking=off"]
+
+
+def refused(capsys: pytest.CaptureFixture[str], tmp_path: Path, *lines: str) -> str:
+    assert main([*LARGE, *lines, f"runs={tmp_path / 'runs'}"]) == 2
+    (line,) = capsys.readouterr().err.splitlines()
+    return line
+
+
+def test_a_busy_gpu_is_named_with_who_is_on_it(
+    machine: Callable[..., None], capsys: pytest.CaptureFixture[str], tmp_path: Path
+) -> None:
+    machine([130_000, 10], apps="GPU-0, 4711, /usr/bin/python3, 129000")
+    line = refused(capsys, tmp_path, "compute=gpu")
+    assert "GPU 0: 136 GB in use by python3 (pid 4711, 135 GB)" in line
+    assert "shape/qwen2_5_1_5b takes about" in line and "export CUDA_VISIBLE_DEVICES=1" in line
+
+
+def test_where_all_are_busy_and_nobody_is_seen(
+    machine: Callable[..., None], capsys: pytest.CaptureFixture[str], tmp_path: Path
+) -> None:
+    machine([130_000])
+    line = refused(capsys, tmp_path, "compute=gpu")
+    assert "processes that cannot be seen from here" in line and "CUDA_VISIBLE_DEVICES" not in line
+
+
+def test_a_little_in_use_keeps_nobody_out(machine: Callable[..., None]) -> None:
+    machine([60_000])
+    gpus.check_free("small", 50 * GB, ("0",))
+    gpus.check_free("small", 150 * GB, ("1",))  # not ours
+    with pytest.raises(UserError, match="small takes about 100 of its 151"):
+        gpus.check_free("small", 100 * GB, ("0",))
+
+
+def test_a_gpu_that_is_not_there(
+    machine: Callable[..., None],
+    capsys: pytest.CaptureFixture[str],
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    machine([0, 0])
+    assert "takes 4 GPUs (compute.ranks), and this machine has 2; write compute.ranks=2" in refused(
+        capsys, tmp_path, "compute=zero2_x4"
+    )
+    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "7")
+    line = refused(capsys, tmp_path, "compute=gpu")
+    assert "there is no GPU 7; this machine has GPUs 0 to 1; unset CUDA_VISIBLE_DEVICES" in line
+    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "1,1")
+    assert "names a GPU twice; export CUDA_VISIBLE_DEVICES=1" in refused(capsys, tmp_path, "compute=zero2_x2")
+    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "")
+    assert "no GPU is seen here; write compute=cpu" in refused(capsys, tmp_path, "compute=gpu")
+
+
+def test_too_little_shared_memory_for_several_ranks(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.delenv("NCCL_SHM_DISABLE", raising=False)
+    monkeypatch.setattr(gpus.shutil, "disk_usage", lambda folder: type("Usage", (), {"free": 64 << 20}))
+    gpus.check_shared_memory(1, tmp_path)
+    gpus.check_shared_memory(2, tmp_path)  # 67 MB
+    with pytest.raises(UserError, match=r"67 MB free, NCCL takes about 132 for 4 ranks; .*--ipc=host"):
+        gpus.check_shared_memory(4, tmp_path)
+    gpus.check_shared_memory(4, tmp_path / "none")
+    monkeypatch.setenv("NCCL_SHM_DISABLE", "1")
+    gpus.check_shared_memory(4, tmp_path)

@@ -1,0 +1,56 @@
+"""Runs cells one after the other in one set of ranks: importing torch and TRL takes longer than a tiny cell.
+
+    torchrun --standalone --nproc_per_node 2 -m tests.train.rank_pair CODES.json CELL_DIR CELL_DIR@2 CELL_DIR ...
+
+CELL_DIR@2 is asked to stop once step 2 is on record (so after step 3), by a signal that only rank 0 gets. CODES.json
+takes the exit codes of rank 0.
+"""
+
+import gc
+import json
+import os
+import signal
+import sys
+from pathlib import Path
+from typing import Any
+
+import torch.distributed as dist
+from transformers.integrations.deepspeed import unset_hf_deepspeed_config
+
+from rlvr_sweep.train import worker
+from rlvr_sweep.train.recorder import Recorder
+
+record_step = Recorder.step
+
+
+def stop_at(step: int | None) -> None:
+    """Send the signal after that step's record; None: never."""
+
+    def step_and_stop(self: Recorder, metrics: dict[str, Any], timings: dict[str, Any]) -> None:
+        record_step(self, metrics, timings)
+        if metrics["step"] == step:
+            os.kill(os.getpid(), signal.SIGUSR1)
+
+    Recorder.step = step_and_stop  # rank 0 alone has a recorder
+
+
+def main(argv: list[str]) -> int:
+    out, *cells = argv
+    codes = []
+    for word in cells:
+        path, _, step = word.partition("@")
+        stop_at(int(step) if step else None)
+        codes.append(worker.main([path]))
+        unset_hf_deepspeed_config()  # or the next model would be loaded as this one's shards
+        gc.collect()
+        dist.barrier()
+    if os.environ["RANK"] == "0":
+        Path(out).write_text(json.dumps(codes))
+    return 0
+
+
+if __name__ == "__main__":
+    code = main(sys.argv[1:])
+    sys.stdout.flush()
+    sys.stderr.flush()
+    os._exit(code)

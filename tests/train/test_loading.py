@@ -1,0 +1,56 @@
+"""Weights that are not those of the config are refused, where transformers goes on with random numbers."""
+
+import json
+import shutil
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from rlvr_sweep.config.compose import compose_or_refuse
+from rlvr_sweep.errors import UserError
+from rlvr_sweep.lab.families import model_dir
+from rlvr_sweep.train.model import load
+
+
+def folder(tmp_path: Path, **changes: Any) -> Path:
+    """The lab's qwen with another config."""
+    made = Path(shutil.copytree(model_dir("qwen"), tmp_path / "model"))
+    config = json.loads((made / "config.json").read_text()) | changes
+    (made / "config.json").write_text(json.dumps({k: v for k, v in config.items() if v is not None}))
+    return made
+
+
+def refusal(made: Path) -> str:
+    cell = compose_or_refuse(["model=path", f"model.path={made}"], multirun=False)[0].cell
+    with pytest.raises(UserError) as refused:
+        load(cell)
+    assert "\n" not in str(refused.value)
+    return str(refused.value)
+
+
+def test_a_sound_folder_loads(tmp_path: Path) -> None:
+    cell = compose_or_refuse(["model=path", f"model.path={folder(tmp_path)}"], multirun=False)[0].cell
+    assert load(cell)[0].config.model_type == "qwen2"
+
+
+@pytest.mark.parametrize(
+    ("changes", "said"),
+    [
+        ({"num_hidden_layers": 3, "layer_types": None}, "they lack model.layers.2.input_layernorm.weight"),
+        ({"num_hidden_layers": 1, "layer_types": None}, "they have also model.layers.1.input_layernorm.weight"),
+        ({"intermediate_size": 512}, "down_proj.weight as [64, 256], not [64, 512] and "),
+        ({"tie_word_embeddings": False}, "they lack lm_head.weight"),
+        ({"model_type": "bert", "architectures": None}, "they lack bert.embeddings"),
+        ({"model_type": "t5", "architectures": None}, "cannot be loaded (Unrecognized configuration class"),
+        ({"model_type": "foo", "architectures": ["FooForCausalLM"]}, "does not recognize this architecture"),
+    ],
+)
+def test_what_does_not_fit_is_named(changes: dict[str, Any], said: str, tmp_path: Path) -> None:
+    assert said in refusal(folder(tmp_path, **changes))
+
+
+def test_a_broken_tokenizer_is_named(tmp_path: Path) -> None:
+    made = folder(tmp_path)
+    (made / "tokenizer.json").write_text('{"a": 1}')
+    assert "its tokenizer cannot be loaded (KeyError: 'added_tokens')" in refusal(made)
