@@ -323,6 +323,7 @@ class Sweep(Strict):
     max_cells: int = outside(1000, ge=1)  # a larger grid is a typing error until this says otherwise
     slots: int | None = outside(None, ge=1)  # cells at once; null: as many as the GPUs or cores take
     stagger_s: float = outside(1.0, ge=0)  # seconds between two starts
+    fork: bool = outside(True)  # cells here are forked from one process that has imported torch (sweep/forks.py)
     retry: bool = outside(False)  # take failed cells too
     max_failures: int = outside(3, ge=1)  # of one cell; beyond it is not retried
 
