@@ -259,7 +259,8 @@ class Compute(Strict):
     device: Literal["auto", "cpu", "cuda"] = outside("auto")
     ranks: int = outside(1, ge=1)  # processes over all nodes, a GPU each
     nodes: int = outside(1, ge=1)  # machines the ranks are spread over, under SLURM
-    share: float = outside(1.0, ge=1 / 64, le=1)  # part of a GPU that a cell of one rank takes: 0.25 puts four on a GPU
+    # Part of a GPU that a cell of one rank takes: 0.25 puts four on it. None: by the model's size (sweep/packing.py).
+    share: float | None = outside(None, ge=1 / 64, le=1)
     micro_batch: int | None = outside(None, ge=1)  # completions a forward pass and rank; None: a whole update
     generate_batch: int | None = outside(None, ge=1)  # completions a generate call and rank; None: the whole rollout
     backend: Literal["hf", "vllm"] = outside("hf")  # what generates: Hugging Face, or vLLM on the same GPUs

@@ -18,7 +18,7 @@ from rich.console import Console
 from rlvr_sweep.cell_dir import CellDir, Locked
 from rlvr_sweep.config.schema import Sweep
 from rlvr_sweep.protocol import DONE, FAILED, LOCKED, STOPPED, USER_ERROR
-from rlvr_sweep.sweep import memory
+from rlvr_sweep.sweep import memory, packing
 from rlvr_sweep.sweep.forks import ForkServer, can_fork
 from rlvr_sweep.sweep.nodes import check as check_nodes
 from rlvr_sweep.sweep.process import COMMON, CellProcess, TakenMeanwhile
@@ -86,12 +86,14 @@ class Scheduler:
         total = memory.smallest(self.slots.gpus)
         for directory in directories:
             compute = directory.cell.compute
-            wanted = need(compute, has_gpus=bool(self.slots.gpus))
+            gpus, cores = len(self.slots.gpus), self.slots.cores
+            part = packing.share(directory.cell, total=total, cores=cores, gpus=gpus)
+            wanted = need(compute, has_gpus=gpus > 0, share=part)
             self.slots.check(wanted)
             check_nodes(compute.nodes)
             check_installed(compute)
             if wanted.gpus:
-                memory.check(directory.cell, total, gpus=len(self.slots.gpus))
+                memory.check(directory.cell, total, gpus=gpus)
             self._waiting.append((directory, wanted))
         self._running: list[CellProcess] = []
         # The imports of a fork server pay from the second cell on.
