@@ -305,7 +305,7 @@ def faults(cell: Cell) -> list[str]:
             f"compute.zero: {compute.zero} has nothing to shard on 1 rank; write compute.zero=0, compute.ranks=2 or "
             "compute.offload=true"
         )
-    if compute.share < 1 and compute.ranks > 1:
+    if compute.share not in (None, 1) and compute.ranks > 1:
         found.append("compute.share: only a cell of one rank shares a GPU; write compute.share=1")
     if cell.grading.hard_limit_s <= cell.grading.soft_limit_s:
         found.append("grading.hard_limit_s: must exceed grading.soft_limit_s; write twice the soft limit")

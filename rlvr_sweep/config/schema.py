@@ -259,7 +259,8 @@ class Compute(Strict):
     device: Literal["auto", "cpu", "cuda"] = outside("auto")
     ranks: int = outside(1, ge=1)  # processes over all nodes, a GPU each
     nodes: int = outside(1, ge=1)  # machines the ranks are spread over, under SLURM
-    share: float = outside(1.0, ge=1 / 64, le=1)  # part of a GPU that a cell of one rank takes: 0.25 puts four on a GPU
+    # Part of a GPU that a cell of one rank takes: 0.25 puts four on it. None: by the model's size (sweep/packing.py).
+    share: float | None = outside(None, ge=1 / 64, le=1)
     micro_batch: int | None = outside(None, ge=1)  # completions a forward pass and rank; None: a whole update
     generate_batch: int | None = outside(None, ge=1)  # completions a generate call and rank; None: the whole rollout
     backend: Literal["hf", "vllm"] = outside("hf")  # what generates: Hugging Face, or vLLM on the same GPUs
@@ -323,6 +324,7 @@ class Sweep(Strict):
     max_cells: int = outside(1000, ge=1)  # a larger grid is a typing error until this says otherwise
     slots: int | None = outside(None, ge=1)  # cells at once; null: as many as the GPUs or cores take
     stagger_s: float = outside(1.0, ge=0)  # seconds between two starts
+    fork: bool = outside(True)  # cells here are forked from one process that has imported torch (sweep/forks.py)
     retry: bool = outside(False)  # take failed cells too
     max_failures: int = outside(3, ge=1)  # of one cell; beyond it is not retried
 

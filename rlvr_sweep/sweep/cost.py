@@ -22,6 +22,7 @@ from pydantic import ValidationError
 
 from rlvr_sweep.cell_dir import FORMAT, read_status
 from rlvr_sweep.config import schema
+from rlvr_sweep.protocol import SHARE
 from rlvr_sweep.sweep.listing import duration
 
 if TYPE_CHECKING:
@@ -158,6 +159,7 @@ def _key(sections: Mapping[str, Any], estimator: schema.Estimator) -> str:
     plain = {name: section.model_dump(mode="json") for name, section in sections.items()}
     batches = estimator.max_generation_batches if estimator.dynamic_sampling else 1
     work = {"reference": estimator.kl > 0, "generation_batches": batches, "loss_batch": estimator.loss_batch}
+    plain["compute"]["share"] = plain["compute"]["share"] or 1.0  # runs before it could be left open say 1
     return json.dumps(plain | work, sort_keys=True)
 
 
@@ -227,7 +229,8 @@ def _one(path: Path, seconds: float, compute: Mapping[str, Any]) -> Finished | N
     device = Counter(map(str, devices)).most_common(1)[0][0]
     if environment["cuda"] is None:
         return Finished(path, seconds, ranks * (compute.get("threads") or 1), "core", device)
-    return Finished(path, seconds, compute.get("share", 1.0) if ranks == 1 else ranks, "GPU", device)
+    share = (environment.get("environment") or {}).get(SHARE) or compute.get("share") or 1.0
+    return Finished(path, seconds, float(share) if ranks == 1 else ranks, "GPU", device)
 
 
 def _json(file: Path) -> dict[str, Any] | None:

@@ -6,6 +6,7 @@ A cell that fails stops no other one. Ctrl-C once lets every running cell write 
 is left behind either way. The same scheduler runs the cells of a SLURM array task (task.py).
 """
 
+import os
 import signal
 import time
 from collections.abc import Collection, Mapping, Sequence
@@ -17,9 +18,10 @@ from rich.console import Console
 from rlvr_sweep.cell_dir import CellDir, Locked
 from rlvr_sweep.config.schema import Sweep
 from rlvr_sweep.protocol import DONE, FAILED, LOCKED, STOPPED, USER_ERROR
-from rlvr_sweep.sweep import memory
+from rlvr_sweep.sweep import memory, packing
+from rlvr_sweep.sweep.forks import ForkServer, can_fork
 from rlvr_sweep.sweep.nodes import check as check_nodes
-from rlvr_sweep.sweep.process import CellProcess, TakenMeanwhile
+from rlvr_sweep.sweep.process import COMMON, CellProcess, TakenMeanwhile
 from rlvr_sweep.sweep.slots import Need, Slots, need
 from rlvr_sweep.sweep.view import View
 from rlvr_sweep.train.deepspeed import check_installed
@@ -38,7 +40,7 @@ def run(
     before the end, else 0.
     """
     console = console or Console()
-    scheduler = Scheduler(directories, settings=settings, console=console)
+    scheduler = Scheduler(directories, settings=settings, console=console, forks=settings.fork)
     codes = list(scheduler.run().values())
     if codes not in ([USER_ERROR], [LOCKED]):  # said in one line; there is nothing to show
         paths = [*others, *(directory.path for directory in directories)]
@@ -73,6 +75,7 @@ class Scheduler:
         slots: Slots | None = None,
         environment: Mapping[str, str] | None = None,
         asked: list[int] | None = None,
+        forks: bool = False,
     ) -> None:
         self.slots = slots or Slots.of_this_machine(settings.slots)
         self.codes: dict[CellDir, int] = {}
@@ -83,14 +86,19 @@ class Scheduler:
         total = memory.smallest(self.slots.gpus)
         for directory in directories:
             compute = directory.cell.compute
-            wanted = need(compute, has_gpus=bool(self.slots.gpus))
+            gpus, cores = len(self.slots.gpus), self.slots.cores
+            part = packing.share(directory.cell, total=total, cores=cores, gpus=gpus)
+            wanted = need(compute, has_gpus=gpus > 0, share=part)
             self.slots.check(wanted)
             check_nodes(compute.nodes)
             check_installed(compute)
             if wanted.gpus:
-                memory.check(directory.cell, total, gpus=len(self.slots.gpus))
+                memory.check(directory.cell, total, gpus=gpus)
             self._waiting.append((directory, wanted))
         self._running: list[CellProcess] = []
+        # The imports of a fork server pay from the second cell on.
+        self._forks = forks and sum(can_fork(directory.cell.compute) for directory in directories) > 1
+        self._server: ForkServer | None = None
         self._told = 0
         self._settings, self._environment = settings, environment
         self._may_start_at = 0.0
@@ -100,6 +108,8 @@ class Scheduler:
         """Exit code by directory; those that were not started because it was asked to stop have 75."""
         former = listen(self.asked)
         try:
+            if self._forks and not self.asked:
+                self._server = ForkServer(self.slots.gpus, {**os.environ, **COMMON})
             with self._view:
                 while self._waiting or self._running:
                     self._heed()
@@ -110,6 +120,7 @@ class Scheduler:
         finally:
             for process in self._running:  # we fail ourselves: nothing is left behind
                 process.kill()
+            self._end_server()
             for number, handler in former.items():
                 signal.signal(number, handler)
         return self.codes
@@ -144,8 +155,13 @@ class Scheduler:
 
     def _start(self) -> None:
         """Start the first cell that has room, no sooner than the last start allows: an import of torch by many
-        processes at once is slow for all, and two that measure a GPU's free memory at once are both wrong."""
+        processes at once is slow for all, and two that measure a GPU's free memory at once are both wrong. A cell that
+        is forked does neither."""
+        if not self._waiting:
+            self._end_server()
         if not self._waiting or time.monotonic() < self._may_start_at:
+            return
+        if self._server is not None and self._server.is_starting:
             return
         for position, (directory, wanted) in enumerate(self._waiting):
             lease = self.slots.take(wanted)
@@ -153,7 +169,9 @@ class Scheduler:
                 continue
             del self._waiting[position]
             try:
-                process = CellProcess.start(directory, lease, seen=self._seen[directory], extra=self._environment)
+                process = CellProcess.start(
+                    directory, lease, seen=self._seen[directory], extra=self._environment, server=self._server
+                )
             except TakenMeanwhile as error:
                 code = DONE if directory.is_done else LOCKED
                 self._end_before_start(
@@ -167,10 +185,22 @@ class Scheduler:
                 self._running.append(process)
                 self.started.append(directory)
                 self._view.started(process)
-                self._may_start_at = time.monotonic() + self._settings.stagger_s
+                if not process.is_forked:
+                    self._may_start_at = time.monotonic() + self._settings.stagger_s
+                self._heed_server()
                 return
             self.slots.give(lease)
             return
+
+    def _heed_server(self) -> None:
+        if self._server is not None and self._server.fault is not None:
+            self._view.say(f"rlvr_sweep: fork server: {self._server.fault}; each cell now imports torch for itself")
+            self._end_server()
+
+    def _end_server(self) -> None:
+        if self._server is not None:
+            self._server.close()
+            self._server = None
 
     def _end_before_start(self, directory: CellDir, code: int, message: str) -> None:
         self.codes[directory] = code

@@ -61,11 +61,12 @@ def check(cell: Cell, total: int | None, *, gpus: int) -> None:
         found = estimate(cell, total)
     except Unknown:
         return
-    room = round(total * cell.compute.share)
+    share = cell.compute.share or 1.0  # left open it is made to fit
+    room = round(total * share)
     if found.peak <= room:
         check_free(cell.model.name, found.peak, gpus_here())
         return
-    of = "" if cell.compute.share == 1 else f" (a share of {cell.compute.share:g})"
+    of = "" if share == 1 else f" (a share of {share:g})"
     raise UserError(
         f"{cell.model.name} takes about {found.peak / 1e9:,.0f} GB a GPU in its {found.phase} phase, there are "
         f"{room / 1e9:,.0f}{of}; {_remedy(cell, total, gpus=gpus)}, or compute.check_memory=false to try it"
@@ -92,7 +93,7 @@ def _batch_that_fits(cell: Cell, total: int) -> int | None:
             "compute": cell.compute.model_copy(update={"generate_batch": batch}),
             "eval": cell.eval.model_copy(update={"batch": batch}),
         }
-        if estimate(cell.model_copy(update=smaller), total).peak <= total * cell.compute.share:
+        if estimate(cell.model_copy(update=smaller), total).peak <= total * (cell.compute.share or 1.0):
             return batch
     return None
 

@@ -45,7 +45,7 @@ class Plan:
     runs: Path
     name: str | None  # of the sweep; None for a single cell
     command: tuple[str, ...]  # what starts it
-    memory: list[str]  # what the cells to start take of a GPU
+    memory: list[str]  # what the cells to start take of a GPU, and how many share one
     memory_terms: list[dict[str, Any]]
 
     @property
@@ -106,10 +106,10 @@ def show(
 
 def plan(cells: "Sequence[Composed]", *, command: Sequence[str], multirun: bool) -> Plan:
     """Look at runs/ once and work out what is missing. UserError where a directory cannot be read."""
-    from rlvr_sweep.sweep import memory
+    from rlvr_sweep.sweep import memory, packing
     from rlvr_sweep.sweep.cost import cost
     from rlvr_sweep.sweep.launch import only_runs
-    from rlvr_sweep.sweep.slots import gpus_here
+    from rlvr_sweep.sweep.slots import cores_here, gpus_here
 
     runs = only_runs(cells)
     there = index(runs)
@@ -130,7 +130,10 @@ def plan(cells: "Sequence[Composed]", *, command: Sequence[str], multirun: bool)
         runs=runs,
         name=name_of(by_id, settings.name) if multirun else None,
         command=(*PROGRAM, *(word for word in command if word != LAUNCHER)),
-        memory=memory.lines(on_gpus, total),
+        memory=[
+            *memory.lines(on_gpus, total),
+            *packing.lines(on_gpus, total=total, cores=cores_here(), gpus=len(gpus)),
+        ],
         memory_terms=memory.as_json(on_gpus, total),
     )
 

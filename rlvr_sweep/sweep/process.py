@@ -1,6 +1,6 @@
 """One attempt of a cell: a process tree of its own, told to stop gently or killed, and what is written of its end.
 
-process = CellProcess.start(directory, lease)
+process = CellProcess.start(directory, lease, seen=0)
 process.stop(kill=False); process.is_running; process.settle()
 """
 
@@ -16,11 +16,13 @@ from pathlib import Path
 
 from rlvr_sweep.cell_dir import CellDir, Locked
 from rlvr_sweep.lifeline import dies_with_parent
-from rlvr_sweep.protocol import ATTEMPT, DONE, FAILED, LOCKED, STOP_FILE, STOPPED
+from rlvr_sweep.protocol import ATTEMPT, DONE, FAILED, LOCKED, SHARE, STOP_FILE, STOPPED
+from rlvr_sweep.sweep.forks import Forked, ForkServer, can_fork
 from rlvr_sweep.sweep.slots import Lease
 
 # torchrun kills its ranks 30 s after a SIGTERM; a 7B model's step with its generation and its checkpoint takes minutes.
 PATIENCE_S = "900"
+COMMON = {"PYTHONUNBUFFERED": "1", "TORCH_ELASTIC_SHUTDOWN_TIMEOUT": PATIENCE_S}  # in every worker's environment
 FROM_OUTSIDE = (signal.SIGKILL, signal.SIGTERM, signal.SIGHUP, signal.SIGINT)  # what people and systems send
 ROOT_CAUSE = re.compile(r"exitcode\s*:\s*-(\d+)")  # torchrun's summary of the rank that failed first
 
@@ -47,16 +49,24 @@ class TakenMeanwhile(Exception):
 class CellProcess:
     """A running attempt. `began` is the monotonic time of its start."""
 
-    def __init__(self, directory: CellDir, lease: Lease, attempt: int, popen: subprocess.Popen) -> None:
+    def __init__(self, directory: CellDir, lease: Lease, attempt: int, popen: subprocess.Popen | Forked) -> None:
         self.directory, self.lease, self.attempt, self._popen = directory, lease, attempt, popen
         self.began = time.monotonic()
         self._is_stopped = False
 
     @classmethod
     def start(
-        cls, directory: CellDir, lease: Lease, *, seen: int, extra: Mapping[str, str] | None = None
+        cls,
+        directory: CellDir,
+        lease: Lease,
+        *,
+        seen: int,
+        extra: Mapping[str, str] | None = None,
+        server: ForkServer | None = None,
     ) -> "CellProcess":
-        """Raises Locked where another process runs the cell, TakenMeanwhile where one has since attempt `seen`, the
+        """By a fork of `server` where that can be had, else in an interpreter of its own.
+
+        Raises Locked where another process runs the cell, TakenMeanwhile where one has since attempt `seen`, the
         newest when ours looked; OSError where nothing can be written or started."""
         with directory.lock():  # the worker takes it next; who comes between is told so by the worker
             status = directory.read_status()
@@ -65,26 +75,33 @@ class CellProcess:
             attempt = directory.next_attempt()
         folder = directory.path / "attempts" / str(attempt)
         environment = {
-            **os.environ,
             ATTEMPT: str(attempt),
             STOP_FILE: str(folder / "stop"),
-            "PYTHONUNBUFFERED": "1",
-            "TORCH_ELASTIC_SHUTDOWN_TIMEOUT": PATIENCE_S,
+            **COMMON,
             # A cell sees its own GPUs and no others; one that runs on cores sees none, and makes no context there.
             "CUDA_VISIBLE_DEVICES": ",".join(lease.gpus),
+            SHARE: str(float(lease.need.share)),
             **(extra or {}),
         }
+        popen = None
         with (folder / "log.txt").open("w") as log:
-            popen = subprocess.Popen(
-                command(directory),
-                stdout=log,
-                stderr=subprocess.STDOUT,
-                env=environment,
-                # Ctrl-C reaches us alone, and we pass on one SIGTERM, not one to every rank and library's process.
-                start_new_session=True,
-                preexec_fn=dies_with_parent(signal.SIGTERM),
-            )
+            if server is not None and bool(server.gpus) == bool(lease.gpus) and can_fork(directory.cell.compute):
+                popen = server.fork(directory.path, environment, log)
+            if popen is None:
+                popen = subprocess.Popen(
+                    command(directory),
+                    stdout=log,
+                    stderr=subprocess.STDOUT,
+                    env={**os.environ, **environment},
+                    # Ctrl-C reaches us alone, and we pass on one SIGTERM, not one to every rank and library's process.
+                    start_new_session=True,
+                    preexec_fn=dies_with_parent(signal.SIGTERM),
+                )
         return cls(directory, lease, attempt, popen)
+
+    @property
+    def is_forked(self) -> bool:
+        return isinstance(self._popen, Forked)
 
     @property
     def folder(self) -> Path:

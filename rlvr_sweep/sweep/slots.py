@@ -1,7 +1,7 @@
 """Who may start now: the GPUs of this machine, shares of them, or its cores, and what is taken of them.
 
     slots = Slots.of_this_machine()
-    lease = slots.take(need(cell, gpus=len(slots.gpus)))      # None: wait until another cell gives one back
+    lease = slots.take(need(cell.compute, has_gpus=True))      # None: wait until another cell gives one back
     slots.give(lease)
 
 No torch here: a process that only waits for others must not hold a CUDA context.
@@ -35,12 +35,12 @@ class Lease:
     gpus: tuple[str, ...] = ()
 
 
-def need(compute: Compute, *, has_gpus: bool) -> Need:
-    """What a cell takes on one node. UserError where a machine without GPUs is asked for some."""
+def need(compute: Compute, *, has_gpus: bool, share: Fraction = Fraction(1)) -> Need:
+    """What a cell takes on one node; `share` of its GPU, if it has but one (sweep/packing.py)."""
     ranks = compute.ranks // compute.nodes
     if compute.device == "cpu" or (compute.device == "auto" and not has_gpus):
         return Need(cores=ranks * (compute.threads or 1))
-    return Need(gpus=ranks, share=Fraction(compute.share).limit_denominator(64) if ranks == 1 else Fraction(1))
+    return Need(gpus=ranks, share=share if ranks == 1 else Fraction(1))
 
 
 class Slots:

@@ -24,6 +24,8 @@ from transformers import (
 )
 from trl.models.utils import unwrap_model_for_generation
 
+AHEAD = 1 << 14  # numbers drawn at a time for a row on a GPU, where a launch costs more than the numbers
+
 
 class Sampling(NamedTuple):
     """How to sample: at most `max_tokens` new tokens; temperature 0 is greedy."""
@@ -57,15 +59,25 @@ class _Draws(LogitsProcessor):
         self.generators = [torch.Generator(device).manual_seed(seed) for seed in seeds]
         self.temperature = sampling.temperature
         self.top_p = TopPLogitsWarper(sampling.top_p) if sampling.top_p < 1 else None
+        self._is_ahead, self._drawn, self._step = device.type != "cpu", torch.empty(0), 0
 
     def __call__(self, input_ids: Any, scores: Any) -> Any:
         scores = scores.float() / self.temperature
         if self.top_p is not None:
             scores = self.top_p(input_ids, scores)
-        noise = torch.empty_like(scores)
-        for row, generator in zip(noise, self.generators, strict=True):
-            row.exponential_(generator=generator)
-        return scores - noise.log()
+        return scores - self._noise(scores).log()
+
+    def _noise(self, scores: torch.Tensor) -> torch.Tensor:
+        """(rows, vocabulary), exponential. A small vocabulary's is drawn for many tokens at once: how many may depend
+        on nothing but the vocabulary."""
+        rows, words = scores.shape
+        steps = max(1, AHEAD // words) if self._is_ahead else 1
+        if self._step % steps == 0:
+            self._drawn = torch.empty(rows, steps, words, device=scores.device)
+            for row, generator in zip(self._drawn, self.generators, strict=True):
+                row.exponential_(generator=generator)
+        self._step += 1
+        return self._drawn[:, (self._step - 1) % steps]
 
 
 class _StopStrings(StoppingCriteria):

@@ -25,6 +25,7 @@ import traceback
 import warnings
 from collections.abc import Callable
 from contextlib import nullcontext
+from importlib import import_module
 from pathlib import Path
 from typing import Any
 
@@ -102,6 +103,8 @@ def train(directory: CellDir, *, say: Callable[..., None], is_main: bool, began:
     batch = arm(cell)
     warnings.filterwarnings("ignore", category=FutureWarning)  # transformers repeats three of them in every generation
     say(phase="import")
+    if cell.compute.backend == "hf":
+        leave_out_vllm()
     import torch
     from datasets import Dataset
     from transformers import PrinterCallback
@@ -212,6 +215,11 @@ def train(directory: CellDir, *, say: Callable[..., None], is_main: bool, began:
             say(state="done", finished=time.time(), phase=None, exit=0)
             shutil.rmtree(directory.path / "checkpoints", ignore_errors=True)  # not before DONE is there
     return finished
+
+
+def leave_out_vllm() -> None:
+    """TRL imports vLLM wherever it is installed: seconds of every cell that samples without it."""
+    vars(import_module("trl.import_utils"))["is_vllm_available"] = lambda *args, **kwargs: False
 
 
 def _check_content(directory: CellDir) -> None:

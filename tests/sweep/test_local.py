@@ -83,15 +83,16 @@ def steps(runs: Path) -> int:
 
 
 def workers_of(runs: Path) -> list[str]:
-    """Command lines of live processes that mention this runs folder."""
+    """Command lines of live processes that mention this runs folder, or write to a file in it (a forked worker)."""
     found = []
     for entry in Path("/proc").iterdir():
         if entry.name.isdigit() and int(entry.name) != os.getpid():
             try:
                 command = (entry / "cmdline").read_bytes().replace(b"\0", b" ").decode()
+                output = os.readlink(entry / "fd" / "1")
             except OSError:
                 continue  # it has ended
-            if str(runs) in command:
+            if str(runs) in command or str(runs) in output:
                 found.append(command)
     return found
 

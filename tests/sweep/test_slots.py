@@ -62,7 +62,7 @@ def test_what_can_never_start_is_said_before() -> None:
         ({"device": "auto"}, False, Need(cores=1)),
         ({"device": "auto"}, True, Need(gpus=1)),
         ({"device": "cuda", "ranks": 8, "nodes": 2}, True, Need(gpus=4)),
-        ({"device": "cuda", "share": 0.25}, True, Need(gpus=1, share=Fraction(1, 4))),
+        ({"device": "cuda", "ranks": 2}, True, Need(gpus=2)),
         ({"device": "cpu", "ranks": 2, "threads": 3}, True, Need(cores=6)),
     ],
 )

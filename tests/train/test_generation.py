@@ -13,6 +13,7 @@ from transformers import AutoModelForCausalLM, AutoTokenizer
 
 from rlvr_sweep.config.compose import compose_or_refuse
 from rlvr_sweep.lab.families import model_dir
+from rlvr_sweep.train import generation
 from rlvr_sweep.train.generation import HuggingFace, Sampling, _Draws
 from rlvr_sweep.train.model import load
 
@@ -105,6 +106,23 @@ def test_draws_follow_the_softmax(trainer: Any) -> None:
         chosen = draws(None, logits.repeat(20_000, 1)).argmax(1)
         shares = torch.bincount(chosen, minlength=3) / 20_000
         assert shares.tolist() == pytest.approx(expected, abs=0.015)
+
+
+def test_draws_ahead_follow_the_softmax_and_a_row_s_own_seed(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(generation, "AHEAD", 8)  # two tokens of four words at a time, as on a GPU
+    logits = torch.tensor([1.0, 0.0, -1.0, 0.5])
+
+    def tokens(rows: range, count: int) -> torch.Tensor:
+        draws = _Draws(rows, Sampling(count, 1.0), torch.device("cpu"))
+        draws._is_ahead = True
+        return torch.stack([draws(None, logits.expand(len(rows), 4)).argmax(1) for _ in range(count)], dim=1)
+
+    many = tokens(range(5_000), 5)
+    for step in range(5):
+        shares = torch.bincount(many[:, step], minlength=4) / 5_000
+        assert torch.allclose(shares, logits.softmax(0), atol=0.03)
+    assert (many[:, 0] == many[:, 1]).float().mean() < 0.5  # one token says nothing of the next
+    assert tokens(range(7, 9), 5).tolist() == many[7:9].tolist()
 
 
 def test_top_p_never_draws_from_the_tail() -> None:

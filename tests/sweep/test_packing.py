@@ -1,0 +1,67 @@
+"""Small cells share a GPU, one a core, as far as its memory goes; what is said counts, and large ones have it alone."""
+
+from fractions import Fraction
+from pathlib import Path
+
+import pytest
+
+from rlvr_sweep.__main__ import main
+from rlvr_sweep.config.compose import compose_or_refuse
+from rlvr_sweep.config.schema import Cell
+from rlvr_sweep.sweep import memory, slots
+from rlvr_sweep.sweep.packing import lines, share
+
+H200 = 150_754_820_096
+GPU = {"total": H200, "cores": 16, "gpus": 1}
+
+
+def cell(*overrides: str) -> Cell:
+    return compose_or_refuse(["tracking=off", *overrides], multirun=False)[0].cell
+
+
+def test_a_lab_model_takes_a_core_s_part_of_the_gpu() -> None:
+    assert share(cell(), **GPU) == Fraction(1, 16)
+    assert share(cell(), total=H200, cores=16, gpus=4) == Fraction(1, 4)
+    assert share(cell(), total=H200, cores=224, gpus=1) == Fraction(1, 64)
+    assert share(cell(), total=H200, cores=2, gpus=4) == 1
+
+
+def test_not_more_than_fit_into_its_memory() -> None:
+    peak = memory.estimate(cell()).peak
+    assert share(cell(), total=3 * peak + 1, cores=16, gpus=1) == Fraction(1, 3)
+    assert share(cell(), total=peak // 2, cores=16, gpus=1) == 1
+
+
+def test_what_is_said_counts() -> None:
+    assert share(cell("compute.share=0.25"), **GPU) == Fraction(1, 4)
+    assert share(cell("compute.share=1"), **GPU) == 1
+
+
+@pytest.mark.parametrize(
+    "overrides",
+    [
+        ["compute.ranks=2"],
+        ["compute.backend=vllm", "compute.device=cuda"],
+        ["model=shape/qwen2_5_1_5b", "algo=spurious_rewards", "compute=gpu"],
+        ["model=qwen2.5_7b", "data=deepscaler", "algo=spurious_rewards", "compute=gpu", "eval=none"],
+    ],
+    ids=str,
+)
+def test_all_others_have_a_gpu_each(overrides: list[str]) -> None:
+    assert share(cell(*overrides), **GPU) == 1
+
+
+def test_of_an_unknown_gpu_there_is_one_a_cell() -> None:
+    assert share(cell(), total=None, cores=16, gpus=1) == 1
+
+
+def test_plan_says_how_many_run_at_once(
+    capsys: pytest.CaptureFixture[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(slots, "gpus_here", lambda: ("0",))
+    monkeypatch.setattr(slots, "cores_here", lambda: 16)
+    monkeypatch.setattr(memory, "gpu_memory", lambda: {"0": H200})
+    assert main(["plan", "seed=range(0,32)", f"runs={tmp_path}"]) == 0
+    assert "packing: 16 cells at once on a GPU\n" in capsys.readouterr().out
+    some = [cell(), cell("compute.share=1")]
+    assert lines(some, **GPU) == ["packing: 16 cells at once on a GPU (1 of 2 cells)"]
