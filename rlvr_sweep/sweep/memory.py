@@ -139,7 +139,9 @@ def _generation(
 ) -> dict[str, int]:
     """KV cache and logits of `completions` a rank, or what vLLM takes."""
     compute = cell.compute
-    if compute.backend != "hf":
+    if compute.backend == "vllm_server":  # on other GPUs
+        return {}
+    if compute.backend == "vllm":
         least = sizes.parameters * half + length * sizes.kv_bytes_per_token(half)
         engine = least if total is None else round(total * getattr(compute, "vllm_memory", 0.4))
         sleeps = getattr(compute, "vllm_sleep", True)

@@ -22,13 +22,16 @@ from rlvr_sweep.train.advantages import advantages, certainty
 from rlvr_sweep.train.generation import Backend, HuggingFace
 from rlvr_sweep.train.losses import entropy_term, with_arm
 from rlvr_sweep.train.metrics import mean, rollout_metrics, rollout_rows
+from rlvr_sweep.train.mismatch import mismatch
 from rlvr_sweep.train.progress import Clock
 from rlvr_sweep.train.recorder import Recorder
 from rlvr_sweep.train.rollouts import Group, Member, Rollouts
 from rlvr_sweep.train.scoring import Scorer
 from rlvr_sweep.train.stepstats import StepStats
 from rlvr_sweep.train.vllm_engine import colocated
+from rlvr_sweep.train.vllm_server import served
 
+BACKENDS = {"hf": HuggingFace.of, "vllm": colocated, "vllm_server": served}
 LOGGED = {  # TRL's name -> ours, per optimizer step
     "loss": "loss",
     "grad_norm": "grad_norm",
@@ -60,11 +63,7 @@ class RLVRTrainer(GRPOTrainer):
         self._is_told = False  # that no completion of a rollout holds an answer
         self.stats = StepStats(dual=cell.clip.dual)
         super().__init__(reward_funcs=self._reward, **kwargs)
-        self.backend: Backend = (
-            colocated(self)
-            if cell.compute.backend == "vllm"
-            else HuggingFace(self, stop=list(cell.model.stop), batch=cell.compute.generate_batch)
-        )
+        self.backend: Backend = BACKENDS[cell.compute.backend](self)
         self.rollouts = Rollouts(cell, scorer, self)
 
     # -- the rollout ------------------------------------------------------------------------------------------------
@@ -88,14 +87,17 @@ class RLVRTrainer(GRPOTrainer):
         output["advantages"] = found[rank * len(self._members) :][: len(self._members)]
         self._seconds = self.rollouts.seconds | {"prepare": time.perf_counter() - began}
         self._record_rollout(number, groups, torch.stack([positions, rewards, found], 1).tolist())
+        self._rollout |= mismatch(self.accelerator, output)
         return output
 
     def _tokenize_prompts(self, prompts: list) -> tuple[list[list[int]], None, dict]:
         # Prompts arrive as token ids, with BOS exactly once; TRL would tokenize the text again, and add a second one.
         return [member.row["prompt_ids"] for member in self._members], None, {}
 
-    def _generate_single_turn(self, prompt_ids: list, *args: Any, **kwargs: Any) -> tuple[list[list[int]], None]:
-        return [member.sample.ids for member in self._members], None
+    def _generate_single_turn(self, prompt_ids: list, *args: Any, **kwargs: Any) -> tuple[list[list[int]], list | None]:
+        samples = [member.sample for member in self._members]
+        logprobs = [sample.logprobs for sample in samples] if self.vllm_importance_sampling_correction else None
+        return [sample.ids for sample in samples], logprobs
 
     def _reward(self, completions: list[str], **columns: Any) -> list[float | None]:
         return [member.scored.reward for member in self._members]

@@ -166,7 +166,7 @@ def test_vllm_samples_without_the_weights_in_this_process(tmp_path: Path, monkey
     module.SamplingParams = lambda **asked: SimpleNamespace(**asked)  # type: ignore[attr-defined]
     monkeypatch.setitem(sys.modules, "vllm", module)
     monkeypatch.setattr("rlvr_sweep.train.vllm_engine.alone", alone)
-    monkeypatch.setattr("rlvr_sweep.train.vllm_engine.require", lambda: None)
+    monkeypatch.setattr("rlvr_sweep.train.vllm_engine.require", lambda cell, use_cpu: None)
     monkeypatch.setattr("torch.cuda.is_available", lambda: True)
     monkeypatch.setattr("rlvr_sweep.train.model.load", None)  # not to be called
     cell = composed(tmp_path, "compute.backend=vllm", "compute.device=auto")
