@@ -22,6 +22,7 @@ from importlib import metadata
 from pathlib import Path
 from typing import Any
 from urllib.error import HTTPError
+from urllib.parse import urlparse
 from urllib.request import ProxyHandler, Request, build_opener
 
 from rlvr_sweep.config.schema import Cell
@@ -118,6 +119,8 @@ def hold(cell: Cell, *, window: int, is_main: bool) -> Iterator[None]:
     if not is_main:
         yield
         return
+    if urlparse(url).hostname in ("127.0.0.1", "localhost"):
+        os.environ.setdefault("VLLM_HOST_IP", "127.0.0.1")  # where the server finds us, for the weights
     locks = Path(cell.runs) / "_servers"
     locks.mkdir(parents=True, exist_ok=True)
     with (locks / f"{hashlib.sha256(url.encode()).hexdigest()[:12]}.lock").open("a+") as file:

@@ -42,6 +42,7 @@ def test_a_word_is_a_store_and_perhaps_a_share_of_it(tmp_path: Path) -> None:
     assert (store.path, store.share, samples) == (path, Share(1, 4, 12), 64)
 
 
+@pytest.mark.slow  # starts three interpreters with torch
 def test_two_processes_make_the_rows_of_one(tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
     jobs = two_jobs(tmp_path / "one")
     alone = [Store.create(job) for job in jobs]
@@ -112,6 +113,7 @@ def test_a_process_has_a_gpu_of_its_own(tmp_path: Path, monkeypatch: pytest.Monk
         spread([(store, 1)])
 
 
+@pytest.mark.slow
 def test_ctrl_c_ends_all_and_keeps_what_they_have(tmp_path: Path) -> None:
     cell = composed(tmp_path, TWO, "eval.benchmarks.add.count=400", "eval.batch=2")
     store = Store.create(benchmark_job(cell, "add", samples=64, temperature=1.0))

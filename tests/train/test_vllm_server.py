@@ -32,6 +32,7 @@ def composed(url: str, tmp_path: Path, *lines: str) -> Any:
 
 @pytest.fixture
 def stand_in(monkeypatch: pytest.MonkeyPatch) -> StandIn:
+    monkeypatch.setenv("VLLM_HOST_IP", "127.0.0.1")  # not to be left behind in this process
     monkeypatch.setattr(vllm_server, "installed", lambda: "0.26.0+cu130")
     monkeypatch.setattr(vllm_server, "PATIENCE_S", 0.0)
     monkeypatch.setattr("rlvr_sweep.train.vllm_engine.require", lambda cell, use_cpu: None)
