@@ -32,6 +32,7 @@ from rlvr_sweep.train.model import folder
 from rlvr_sweep.train.vllm_engine import pusher, request
 
 PATIENCE_S = 300.0  # for a server that is being started beside us
+RETRIES_S = (1.0, 5.0, 20.0)
 GENERATE = "/inference/v1/generate"
 AT_ONCE = 512  # requests a rank; each is an open file here, of which a shell has 1,024
 FINAL_ONLY = 2  # vLLM's RequestOutputKind: no answers in between
@@ -90,10 +91,19 @@ class Server:
                 f"the vLLM server at {self.url} is gone ({error}); start it and the cell again"
             ) from error
 
+    def _ask_again(self, path: str, body: dict[str, Any]) -> Any:
+        """`ask`, and again where a connection breaks: with its seed the answer is the same."""
+        for wait in RETRIES_S:
+            try:
+                return self.ask(path, body)
+            except OSError:
+                time.sleep(wait)
+        return self.ask(path, body)
+
     def _one(self, ids: list[int], sampling: Sampling, seed: int) -> Sample:
         asked = request(sampling, seed=seed, ends=self.ends, stop=self.stop) | {"output_kind": FINAL_ONLY}
         body = {"model": self.model, "token_ids": ids, "sampling_params": asked}
-        [choice] = self.ask(GENERATE, body)["choices"]
+        [choice] = self._ask_again(GENERATE, body)["choices"]
         drawn = [token["logprob"] for token in choice["logprobs"]["content"]] if sampling.logprobs else None
         return Sample(choice["token_ids"], truncated=choice["finish_reason"] == "length", logprobs=drawn)
 
@@ -148,11 +158,12 @@ def check(cell: Cell, server: Server, *, window: int, is_main: bool) -> None:
         served = server.ask("/v1/models")["data"][0]
         info = server.ask("/server_info?config_format=json")["vllm_config"]
         gpus = server.ask("/get_world_size")["world_size"]
-        if not server.has(GENERATE):
-            raise Refused(GENERATE, 404, "not there")
     except Refused as error:
         cause = "it is no vLLM server, one of an older TRL, or was started without VLLM_SERVER_DEV_MODE=1"
         raise UserError(f"{key} cannot be trained with ({error}): {cause}; {start}") from None
+    if not server.has(GENERATE):
+        remedy = "start it with --enable-scale-out, before vLLM 0.30 with VLLM_ENABLE_SCALE_OUT_ENDPOINTS=1"
+        raise UserError(f"{key} has no {GENERATE}; {remedy}")
     here = installed()
     if version.partition("+")[0] != here.partition("+")[0]:
         raise UserError(f"{key} runs vLLM {version}, here is {here}: weights are sent in another form; {start}")

@@ -183,3 +183,10 @@ def test_vllm_without_a_gpu_is_one_line(tmp_path: Path, capsys: pytest.CaptureFi
     store = Store.create(benchmark_job(cell, "add", samples=2, temperature=1.0))
     with pytest.raises(UserError, match=r"compute\.backend=vllm: wants a GPU"):
         _sample([(store, 2)])
+
+
+def test_a_server_that_trains_is_not_sampled_from(tmp_path: Path) -> None:
+    cell = composed(tmp_path, "compute.backend=vllm_server", "compute.vllm_server=http://127.0.0.1:8000")
+    store = Store.create(benchmark_job(cell, "add", samples=2, temperature=1.0))
+    with pytest.raises(UserError, match=r"vllm_server: a server has the weights of the cell .*compute\.backend=vllm"):
+        _sample([(store, 2)])

@@ -35,6 +35,7 @@ def stand_in(monkeypatch: pytest.MonkeyPatch) -> StandIn:
     monkeypatch.setenv("VLLM_HOST_IP", "127.0.0.1")  # not to be left behind in this process
     monkeypatch.setattr(vllm_server, "installed", lambda: "0.26.0+cu130")
     monkeypatch.setattr(vllm_server, "PATIENCE_S", 0.0)
+    monkeypatch.setattr(vllm_server, "RETRIES_S", (0.0,))
     monkeypatch.setattr("rlvr_sweep.train.vllm_engine.require", lambda cell, use_cpu: None)
     cell = compose_or_refuse(LINES, multirun=False)[0].cell
     return StandIn(ROOT, backend=behind(*load(cell)))
@@ -57,6 +58,14 @@ def test_sampled_log_probs_come_back_where_they_are_asked_for(stand_in: StandIn)
     with stand_in.running() as url:
         [sample] = Server(url).generate([[5, 6, 7]], Sampling(6, 0.7, logprobs=True), seeds=[3])
     assert sample.logprobs == log_probs(stand_in.backend.model, [5, 6, 7], sample.ids, temperature=0.7)
+
+
+def test_a_broken_connection_is_asked_again_and_the_answer_is_the_same(stand_in: StandIn) -> None:
+    with stand_in.running() as url:
+        expected = Server(url).generate([[5, 6]], Sampling(6, 1.0), seeds=[3])
+        stand_in.broken = 1
+        assert Server(url).generate([[5, 6]], Sampling(6, 1.0), seeds=[3]) == expected
+        assert stand_in.broken == 0 and len(stand_in.asked) == 2
 
 
 def test_no_rank_asks_before_the_weights_are_there(stand_in: StandIn) -> None:
@@ -123,6 +132,18 @@ def test_another_server_than_the_cell_needs_is_one_line(
     told = str(caught.value)
     assert said in told and "\n" not in told
     assert told.endswith(f"trl vllm-serve --model {ROOT} --max_model_len 128")
+
+
+def test_a_server_without_token_ids_is_one_line(
+    stand_in: StandIn, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(vllm_server, "GENERATE", "/inference/v0/generate")
+    with (
+        stand_in.running() as url,
+        pytest.raises(UserError, match=r"has no /inference/v0/generate; start it with --enable-scale-out"),
+        hold(composed(url, tmp_path).cell, window=128, is_main=True),
+    ):
+        pass
 
 
 def test_a_server_that_does_not_answer_is_one_line(stand_in: StandIn, tmp_path: Path) -> None:
