@@ -70,6 +70,11 @@ def deviations(cell: Cell) -> list[str]:
             f"The loss of {cell.estimator.advantage} is averaged over all completions, as in the paper's objective; "
             "the released code drops the others from the batch, which makes its steps larger and fewer."
         )
+    if (correction := cell.estimator.rollout_correction) != "none":
+        found.append(
+            f"estimator.rollout_correction={correction}, at most {cell.estimator.rollout_correction_max:g}: a second "
+            "weight on the loss, for what vLLM and the trainer compute differently; no paper here has one."
+        )
     if any(source.kind == "kor" for source in (cell.data, *cell.eval.benchmarks.values())):
         found.append("KOR-Bench is asked with our prompts and graded by our verifiers, not the released ones.")
     if shape := name_in(cell.model.path):
@@ -168,6 +173,7 @@ def _estimator_faults(cell: Cell) -> list[str]:
             "estimator.max_generation_batches: without dynamic sampling there is one; "
             "write estimator.dynamic_sampling=true"
         )
+    found += _correction_faults(cell)
     if kind == "entropy_min":
         unused = {
             "reward": ("ground_truth", getattr(cell.reward, "name", None) != "ground_truth"),
@@ -186,6 +192,23 @@ def _estimator_faults(cell: Cell) -> list[str]:
             f"(algo.completions_per_prompt); write {2 * trained}, or null to vote over those"
         )
     return found
+
+
+def _correction_faults(cell: Cell) -> list[str]:
+    estimator = cell.estimator
+    if estimator.rollout_correction == "none":
+        if estimator.rollout_correction_max == 3:
+            return []
+        return [
+            "estimator.rollout_correction_max: nothing is corrected, so this could change nothing; leave it out, or "
+            "write estimator.rollout_correction=token_truncate"
+        ]
+    if cell.compute.backend != "hf":
+        return []
+    return [
+        "estimator.rollout_correction: corrects for what vLLM computes otherwise than the trainer, and Hugging Face "
+        "samples from the trainer's own model; write compute.backend=vllm, or estimator.rollout_correction=none"
+    ]
 
 
 def _source_faults(key: str, source: Source) -> list[str]:
@@ -304,6 +327,14 @@ def faults(cell: Cell) -> list[str]:
         found.append(
             f"compute.zero: {compute.zero} has nothing to shard on 1 rank; write compute.zero=0, compute.ranks=2 or "
             "compute.offload=true"
+        )
+    if compute.backend == "vllm_server" and compute.vllm_server is None:
+        found.append(
+            "compute.vllm_server: missing; write compute.vllm_server=http://HOST:PORT, or compute.backend=vllm"
+        )
+    if compute.backend != "vllm_server" and compute.vllm_server is not None:
+        found.append(
+            f"compute.vllm_server: compute.backend={compute.backend} asks no server; write compute.backend=vllm_server"
         )
     if compute.share not in (None, 1) and compute.ranks > 1:
         found.append("compute.share: only a cell of one rank shares a GPU; write compute.share=1")

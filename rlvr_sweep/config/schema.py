@@ -129,6 +129,10 @@ class Estimator(Strict):
     constant, micro_batch the token means of micro-batches of `loss_batch` completions.
 
     With `dynamic_sampling`, groups with zero spread are dropped and up to `max_generation_batches` generated in all.
+
+    `rollout_correction` weighs the loss by (trainer's probability / vLLM's) of each token, or of the completion up to
+    its end, cut off at `rollout_correction_max` (truncate) or 0 beyond it (mask): truncated importance sampling for
+    what the two compute differently. The papers have none.
     """
 
     name: Label
@@ -143,6 +147,10 @@ class Estimator(Strict):
     entropy_bonus: float = added(0.0)  # times the mean entropy of the update's tokens; below 0 it is a penalty
     dynamic_sampling: bool = added(False)
     max_generation_batches: int = added(2, ge=1)
+    rollout_correction: Literal["none", "token_truncate", "token_mask", "sequence_truncate", "sequence_mask"] = added(
+        "none"
+    )
+    rollout_correction_max: float = added(3.0, gt=1)
 
 
 class Clip(Strict):
@@ -263,7 +271,9 @@ class Compute(Strict):
     share: float | None = outside(None, ge=1 / 64, le=1)
     micro_batch: int | None = outside(None, ge=1)  # completions a forward pass and rank; None: a whole update
     generate_batch: int | None = outside(None, ge=1)  # completions a generate call and rank; None: the whole rollout
-    backend: Literal["hf", "vllm"] = outside("hf")  # what generates: Hugging Face, or vLLM on the same GPUs
+    # What generates: Hugging Face, vLLM on the same GPUs, or a vLLM server on others (train/vllm_server.py).
+    backend: Literal["hf", "vllm", "vllm_server"] = outside("hf")
+    vllm_server: str | None = outside(None, pattern=r"^https?://[^/]+:\d+/?$")  # http://HOST:PORT
     vllm_memory: float = outside(0.4, gt=0, lt=1)  # the share of a GPU's memory that vLLM may take
     vllm_sleep: bool = outside(True)  # vLLM gives its memory back during updates, at some seconds a rollout
     gradient_checkpointing: bool | Literal["auto"] = outside("auto")  # compute activations anew in the backward pass

@@ -14,7 +14,7 @@ import socket
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 from rlvr_sweep.cell_dir import write_atomically
 from rlvr_sweep.errors import UserError
@@ -23,11 +23,21 @@ from rlvr_sweep.evals.job import Job, Prompt
 FOLDER = "_samples"
 
 
-class Store:
-    """The rows of one job. `path`: runs/_samples/<slug>--<id>/."""
+class Share(NamedTuple):
+    """What one of several processes samples of a store: of all that was missing when they began, every `of`-th from
+    `index`. `since`: the first number that no part had then."""
 
-    def __init__(self, path: Path) -> None:
-        self.path = Path(path)
+    index: int
+    of: int
+    since: int
+
+
+class Store:
+    """The rows of one job. `path`: runs/_samples/<slug>--<id>/. With a `share`, those who share it out hold the lock,
+    only the share is missing, and no other process adds parts of the same numbers."""
+
+    def __init__(self, path: Path, share: Share | None = None) -> None:
+        self.path, self.share = Path(path), share
         try:
             self.document: dict[str, Any] = json.loads((self.path / "job.json").read_text())
         except (OSError, ValueError) as error:
@@ -111,20 +121,34 @@ class Store:
         """(number of the prompt, number of the sample) of what is not there yet; None: not even the prompts are."""
         if not self.is_begun:
             return None
-        there = {(row["prompt_id"], row["sample"]) for row in self.rows(columns=[])}
+        share = self.share or Share(0, 1, self.next_part())
+        old = [part for part in self.parts() if _number(part) < share.since]
+        there = {(row["prompt_id"], row["sample"]) for part in old for row in _read(part, ["prompt_id", "sample"])}
         prompts = [prompt.id for prompt in self.prompts()]
-        return [(p, s) for p, name in enumerate(prompts) for s in range(samples) if (name, s) not in there]
+        found = [(p, s) for p, name in enumerate(prompts) for s in range(samples) if (name, s) not in there]
+        return found[share.index :: share.of]
+
+    def next_part(self) -> int:
+        """The first number above those of all parts."""
+        return max(map(_number, self.parts()), default=-1) + 1
 
     def add(self, rows: Sequence[Mapping[str, Any]]) -> None:
         """One batch more, as a part of its own. Under the lock."""
         from rlvr_sweep.evals.rows import write
 
-        numbers = [int(part.stem.partition("-")[2]) for part in self.parts()]
-        write(self.path / f"part-{max(numbers, default=-1) + 1:06d}.parquet", rows)
+        number = self.next_part()
+        if self.share is not None:  # a sibling may write the next one at this moment
+            index, of, since = self.share
+            own = [n for n in map(_number, self.parts()) if n >= since and (n - since) % of == index]
+            number = max(own) + of if own else since + index
+        write(self.path / f"part-{number:06d}.parquet", rows)
 
     @contextmanager
     def lock(self) -> Iterator[None]:
         """Hold the store while sampling; the system frees it when the holder dies. UserError where another does."""
+        if self.share is not None:
+            yield
+            return
         with (self.path / "lock").open("a+") as file:
             try:
                 fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
@@ -136,6 +160,10 @@ class Store:
             file.write(f"process {os.getpid()} on {socket.gethostname()}\n")
             file.flush()
             yield
+
+
+def _number(part: Path) -> int:
+    return int(part.stem.partition("-")[2])
 
 
 def _read(part: Path, columns: Sequence[str]) -> list[dict[str, Any]]:

@@ -117,8 +117,9 @@ def recomputes(cell: Cell, total: int | None) -> bool:
     said = cell.compute.gradient_checkpointing
     if said != "auto":
         return said
+    share = cell.compute.share or 1.0  # left open it is made to fit
     try:
-        return total is None or estimate(_recomputing(cell, False), total).peak > ROOMY * total * cell.compute.share
+        return total is None or estimate(_recomputing(cell, False), total).peak > ROOMY * total * share
     except Unknown:
         return True
 
@@ -153,10 +154,12 @@ def _generation(
 ) -> dict[str, int]:
     """KV cache and logits of `completions` a rank, or what vLLM takes."""
     compute = cell.compute
-    if compute.backend != "hf":
+    if compute.backend == "vllm_server":  # on other GPUs
+        return {}
+    if compute.backend == "vllm":
         least = sizes.parameters * half + length * sizes.kv_bytes_per_token(half)
-        engine = least if total is None else round(total * getattr(compute, "vllm_memory", 0.4))
-        sleeps = getattr(compute, "vllm_sleep", True)
+        engine = least if total is None else round(total * compute.vllm_memory)
+        sleeps = compute.vllm_sleep
         return {"engine" if sleeps else "resident_engine": engine}
     at_once = min(compute.generate_batch or completions, completions)
     # Rotary positions leave the keys in the residual stream's type, the values in the computation's.

@@ -12,6 +12,7 @@ from rlvr_sweep.config.rules import arm, epsilons
 from rlvr_sweep.config.schema import Cell
 from rlvr_sweep.train.deepspeed import config as deepspeed_config
 from rlvr_sweep.train.losses import AGGREGATION
+from rlvr_sweep.train.vllm_server import free_port
 
 
 def arguments(
@@ -21,6 +22,7 @@ def arguments(
     completion, for which vLLM makes room (None: the model's context). `recompute`: gradient checkpointing."""
     batch, algo, estimator = arm(cell), cell.algo, cell.estimator
     low, high = epsilons(cell)
+    server = cell.compute.vllm_server
     every = cell.compute.checkpoint_every * batch.stretch * batch.updates
     return GRPOConfig(
         output_dir=str(output),
@@ -58,13 +60,19 @@ def arguments(
         use_adaptive_entropy=False,
         mask_truncated_completions=algo.mask_truncated,
         off_policy_mask_threshold=None,
-        use_vllm=cell.compute.backend == "vllm",
-        vllm_mode="colocate",
+        use_vllm=cell.compute.backend != "hf",
+        vllm_mode="server" if server else "colocate",
+        vllm_server_base_url=server,
+        vllm_group_port=free_port() if server else 51216,  # the weights go through it
         vllm_enable_sleep_mode=cell.compute.vllm_sleep,
         vllm_gpu_memory_utilization=cell.compute.vllm_memory,
         vllm_tensor_parallel_size=1,
         vllm_max_model_length=window,
-        vllm_importance_sampling_correction=False,  # a second, length-dependent clip (TRL's default is on)
+        # A second, length-dependent clip (TRL's default is on).
+        vllm_importance_sampling_correction=estimator.rollout_correction != "none",
+        vllm_importance_sampling_mode=estimator.rollout_correction.replace("none", "sequence_mask"),
+        vllm_importance_sampling_clip_min=None,
+        vllm_importance_sampling_clip_max=estimator.rollout_correction_max,
         disable_dropout=True,
         # the optimizer
         optim="adamw_torch_fused",  # the same steps, without a copy of the weights beside them

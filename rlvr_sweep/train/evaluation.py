@@ -68,7 +68,8 @@ class Evaluation(TrainerCallback):
             sampling = Sampling(task.max_tokens, bench.temperature, bench.top_p)
 
             def generate(prompts: Any, *, seeds: Any, sampling: Sampling = sampling) -> list[tuple[list[int], bool]]:
-                return [tuple(sample) for sample in self.trainer.backend.generate(prompts, sampling, seeds=seeds)]
+                samples = self.trainer.backend.generate(prompts, sampling, seeds=seeds)
+                return [(sample.ids, sample.truncated) for sample in samples]
 
             rows = evaluate(
                 task,

@@ -28,18 +28,22 @@ AHEAD = 1 << 14  # numbers drawn at a time for a row on a GPU, where a launch co
 
 
 class Sampling(NamedTuple):
-    """How to sample: at most `max_tokens` new tokens; temperature 0 is greedy."""
+    """How to sample: at most `max_tokens` new tokens; temperature 0 is greedy. `logprobs`: vLLM's own are wanted."""
 
     max_tokens: int
     temperature: float
     top_p: float = 1.0
+    logprobs: bool = False
 
 
 class Sample(NamedTuple):
-    """One completion's token ids (its end token or stop string included), and whether the length limit ended it."""
+    """One completion's token ids (its end token or stop string included), and whether the length limit ended it.
+
+    `logprobs`: of each token when it was drawn, at the temperature; where they were asked for, else None."""
 
     ids: list[int]
     truncated: bool
+    logprobs: list[float] | None = None
 
 
 class Backend(Protocol):
@@ -107,6 +111,11 @@ class HuggingFace:
         self.trainer = trainer
         self.stop = stop
         self.batch = batch
+
+    @classmethod
+    def of(cls, trainer: Any) -> "HuggingFace":
+        """As the trainer's cell has it."""
+        return cls(trainer, stop=list(trainer.cell.model.stop), batch=trainer.cell.compute.generate_batch)
 
     def generate(self, prompts: Sequence[list[int]], sampling: Sampling, *, seeds: Sequence[int]) -> list[Sample]:
         """One completion a prompt, drawn by its seed; repeat a prompt with other seeds to sample it several times."""

@@ -56,7 +56,7 @@ def load(cell: Cell) -> tuple[Any, Any]:
         pad_token_id=tokenizer.pad_token_id,
         bos_token_id=tokenizer.bos_token_id,
     )
-    if cell.compute.backend == "vllm":
+    if cell.compute.backend != "hf":
         model.name_or_path = folder(cell)  # vLLM reads it again, and would take a Hub model's newest revision
     return model, tokenizer
 

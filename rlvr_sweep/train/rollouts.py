@@ -49,7 +49,8 @@ class Rollouts:
     def __init__(self, cell: Cell, scorer: Scorer, trainer: Any) -> None:
         self.cell, self.scorer, self.trainer = cell, scorer, trainer
         self.sampled, self.trained = sampled_completions(cell), cell.algo.completions_per_prompt
-        self.sampling = Sampling(cell.algo.max_completion_tokens, cell.algo.temperature)
+        is_corrected = cell.estimator.rollout_correction != "none"
+        self.sampling = Sampling(cell.algo.max_completion_tokens, cell.algo.temperature, logprobs=is_corrected)
         self.consumed = 0
         self.seconds: dict[str, float] = {}
 

@@ -2,8 +2,9 @@
 
     python -m rlvr_sweep.train.sampler 64:runs/_samples/lab-olmo-chat-add-t1--3f2a9c01b7de ...
 
-Each word is a store (evals/store.py) and how many samples of each prompt are wanted. All share one model. Killed at any
-point it has lost one batch. Exit code: 0 done, 1 failed, 2 a user's mistake.
+Each word is a store (evals/store.py) and how many samples of each prompt are wanted. All share one model. With
+compute.ranks=4 it starts four more of its kind, a GPU each (sampler_ranks.py). Killed at any point it has lost one
+batch. Exit code: 0 done, 1 failed, 2 a user's mistake.
 """
 
 import os
@@ -18,26 +19,28 @@ import sys
 import time
 import warnings
 from collections.abc import Callable, Sequence
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from rlvr_sweep.config.schema import Cell
+from rlvr_sweep.config.schema import Cell, Grading
+from rlvr_sweep.devices import cores_here
 from rlvr_sweep.errors import UserError
-from rlvr_sweep.evals.store import Store
+from rlvr_sweep.evals.store import Share, Store
+from rlvr_sweep.train.sampler_ranks import INTERRUPTED, USER_ERROR, read_word, spread
 
 if TYPE_CHECKING:
     from rlvr_sweep.train.generation import Backend
     from rlvr_sweep.train.sampler_tasks import Made
 
-FAILED, USER_ERROR, INTERRUPTED = 1, 2, 130
 VLLM_BATCH = 4096  # completions a call, which it batches itself; a kill loses no more
 
 
 def main(words: Sequence[str]) -> int:
     try:
-        return _sample(
-            [(Store(Path(path)), int(samples)) for samples, _, path in (word.partition(":") for word in words)]
-        )
+        wanted = [read_word(word) for word in words]
+        compute = wanted[0][0].job.cell.compute
+        if compute.ranks > compute.nodes and wanted[0][0].share is None:
+            return spread(wanted)
+        return _sample(wanted)
     except UserError as error:
         print(f"rlvr_sweep: {error}", file=sys.stderr)
         return USER_ERROR
@@ -66,7 +69,7 @@ def _sample(wanted: Sequence[tuple[Store, int]]) -> int:
     tokenizer = load_tokenizer(cell)
     ends, context = facts(cell, tokenizer)
     faults: dict[Store, UserError] = {}  # of one job alone: a template that this tokenizer cannot do
-    with Grader.within(cell.grading) as grader:
+    with Grader.within(_own_part(cell.grading, wanted[0][0].share)) as grader:
         made = {}
         for store, samples in wanted:
             try:
@@ -87,6 +90,13 @@ def _sample(wanted: Sequence[tuple[Store, int]]) -> int:
     return USER_ERROR if faults else 0
 
 
+def _own_part(grading: Grading, share: Share | None) -> Grading:
+    """Its limits, with as many workers as leave the others' processes theirs."""
+    if share is None or grading.workers is not None:
+        return grading
+    return grading.model_copy(update={"workers": max(1, cores_here() // 2 // share.of)})
+
+
 def _backends(cell: Cell, *, ends: list[int], window: int, use_cpu: bool) -> "Callable[[Cell], Backend]":
     """What samples for a cell of this model, whatever its stop strings. `window`: tokens of the longest prompt with its
     completion."""
@@ -96,10 +106,13 @@ def _backends(cell: Cell, *, ends: list[int], window: int, use_cpu: bool) -> "Ca
     from rlvr_sweep.train.model import folder, load
     from rlvr_sweep.train.vllm_engine import VLLM, alone, require
 
+    if cell.compute.backend == "vllm_server":
+        raise UserError(
+            "compute.backend=vllm_server: a server has the weights of the cell that trains with it; write "
+            "compute.backend=vllm"
+        )
+    require(cell, use_cpu=use_cpu)
     if cell.compute.backend == "vllm":
-        if use_cpu:
-            raise UserError("compute.backend=vllm: wants a GPU, and torch sees none; write compute.backend=hf")
-        require()
         llm = alone(folder(cell), dtype=cell.model.dtype, window=window)
         return lambda of: VLLM(llm, ends=ends, stop=of.model.stop)
     model, tokenizer = load(cell)
@@ -131,7 +144,8 @@ def _one(store: Store, samples: int, made: "Made", *, backend: Any, tokenizer: A
         return [(sample.ids, sample.truncated) for sample in engine.generate(prompts, sampling, seeds=seeds)]
 
     size = max(cell.eval.batch, VLLM_BATCH) if cell.compute.backend == "vllm" else cell.eval.batch
-    with _Bar(store.path.name, total=len(missing)) as bar:
+    name = store.path.name + (f", process {store.share.index + 1} of {store.share.of}" if store.share else "")
+    with _Bar(name, total=len(missing)) as bar:
         for start in range(0, len(missing), size):
             chunk = missing[start : start + size]
             rows = evaluate(

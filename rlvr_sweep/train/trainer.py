@@ -22,6 +22,7 @@ from rlvr_sweep.train.advantages import advantages, certainty
 from rlvr_sweep.train.generation import Backend, HuggingFace
 from rlvr_sweep.train.losses import entropy_term, with_arm
 from rlvr_sweep.train.metrics import mean, rollout_metrics, rollout_rows
+from rlvr_sweep.train.mismatch import mismatch
 from rlvr_sweep.train.passes import by_length, token_log_probs
 from rlvr_sweep.train.progress import Clock
 from rlvr_sweep.train.recorder import Recorder
@@ -29,8 +30,10 @@ from rlvr_sweep.train.rollouts import Group, Member, Rollouts
 from rlvr_sweep.train.scoring import Scorer
 from rlvr_sweep.train.stepstats import StepStats
 from rlvr_sweep.train.vllm_engine import colocated
+from rlvr_sweep.train.vllm_server import served
 
 AT_ONCE = 4  # micro-batches in a pass that no gradient follows: it keeps one layer's activations, not all
+BACKENDS = {"hf": HuggingFace.of, "vllm": colocated, "vllm_server": served}
 LOGGED = {  # TRL's name -> ours, per optimizer step
     "loss": "loss",
     "grad_norm": "grad_norm",
@@ -58,11 +61,7 @@ class RLVRTrainer(GRPOTrainer):
         low, high = epsilons(cell)
         self.stats = StepStats(low=low, high=high, dual=cell.clip.dual, has_reference=cell.estimator.kl > 0)
         super().__init__(reward_funcs=self._reward, **kwargs)
-        self.backend: Backend = (
-            colocated(self)
-            if cell.compute.backend == "vllm"
-            else HuggingFace(self, stop=list(cell.model.stop), batch=cell.compute.generate_batch)
-        )
+        self.backend: Backend = BACKENDS[cell.compute.backend](self)
         self.rollouts = Rollouts(cell, scorer, self)
 
     # -- the rollout ------------------------------------------------------------------------------------------------
@@ -86,14 +85,17 @@ class RLVRTrainer(GRPOTrainer):
         output["advantages"] = found[rank * len(self._members) :][: len(self._members)]
         self._seconds = self.rollouts.seconds | {"prepare": time.perf_counter() - began}
         self._record_rollout(number, groups, torch.stack([positions, rewards, found], 1).tolist())
+        self._rollout |= mismatch(self.accelerator, output)
         return output
 
     def _tokenize_prompts(self, prompts: list) -> tuple[list[list[int]], None, dict]:
         # Prompts arrive as token ids, with BOS exactly once; TRL would tokenize the text again, and add a second one.
         return [member.row["prompt_ids"] for member in self._members], None, {}
 
-    def _generate_single_turn(self, prompt_ids: list, *args: Any, **kwargs: Any) -> tuple[list[list[int]], None]:
-        return [member.sample.ids for member in self._members], None
+    def _generate_single_turn(self, prompt_ids: list, *args: Any, **kwargs: Any) -> tuple[list[list[int]], list | None]:
+        samples = [member.sample for member in self._members]
+        logprobs = [sample.logprobs for sample in samples] if self.vllm_importance_sampling_correction else None
+        return [sample.ids for sample in samples], logprobs
 
     def _reward(self, completions: list[str], **columns: Any) -> list[float | None]:
         return [member.scored.reward for member in self._members]

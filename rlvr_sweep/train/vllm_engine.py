@@ -13,18 +13,39 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from typing import Any
 
+from rlvr_sweep.config.schema import Cell
 from rlvr_sweep.errors import UserError
 from rlvr_sweep.train.generation import Sample, Sampling
 from rlvr_sweep.versions import INSTALL_VLLM, TRL_VLLM
 
 
-def require() -> None:
-    """UserError where vLLM is not installed."""
-    if importlib.util.find_spec("vllm") is None:
+def require(cell: Cell, *, use_cpu: bool) -> None:
+    """UserError where what generates is not Hugging Face, and there is no GPU or no vLLM to do it."""
+    backend = cell.compute.backend
+    if backend != "hf" and use_cpu:
+        raise UserError(f"compute.backend={backend}: wants a GPU, and torch sees none; write compute.backend=hf")
+    if backend != "hf" and importlib.util.find_spec("vllm") is None:
         raise UserError(
-            f"compute.backend=vllm: vLLM is not installed (TRL takes {TRL_VLLM}); {INSTALL_VLLM}; "
+            f"compute.backend={backend}: vLLM is not installed (TRL takes {TRL_VLLM}); {INSTALL_VLLM}; "
             "or write compute.backend=hf"
         )
+
+
+def request(sampling: Sampling, *, seed: int, ends: Sequence[int], stop: Sequence[str]) -> dict[str, Any]:
+    """What one completion is asked for: the fields of vLLM's SamplingParams, in the process or over HTTP."""
+    asked: dict[str, Any] = {
+        "max_tokens": sampling.max_tokens,
+        "temperature": sampling.temperature,
+        "top_p": sampling.top_p,
+        "seed": seed,
+        "stop_token_ids": sorted(ends),
+        "stop": list(stop),
+        "include_stop_str_in_output": True,  # the completion ends with it, as under Hugging Face
+        # Text is made only where a stop string has to be found in it, special tokens included.
+        "detokenize": bool(stop),
+        "skip_special_tokens": False,
+    }
+    return asked | ({"logprobs": 0} if sampling.logprobs else {})  # 0: of the token that was drawn, and of no other
 
 
 class VLLM:
@@ -38,58 +59,49 @@ class VLLM:
         stop: Sequence[str],
         awake: Callable[[], AbstractContextManager] = nullcontext,
     ) -> None:
-        self.llm, self.ends, self.stop, self.awake = llm, sorted(ends), list(stop), awake
+        self.llm, self.ends, self.stop, self.awake = llm, ends, stop, awake
 
     def generate(self, prompts: Sequence[list[int]], sampling: Sampling, *, seeds: Sequence[int]) -> list[Sample]:
         """One completion a prompt, drawn by its seed. On a GPU what else is in the batch can change a late digit of
         a logit, and so a token: seeds make completions independent and a resume go on, not bit-equal."""
         from vllm import SamplingParams  # pyright: ignore[reportMissingImports]
 
-        asked = [
-            SamplingParams(
-                max_tokens=sampling.max_tokens,
-                temperature=sampling.temperature,
-                top_p=sampling.top_p,
-                seed=seed,
-                stop_token_ids=self.ends,
-                stop=self.stop,
-                include_stop_str_in_output=True,  # the completion ends with it, as under Hugging Face
-                # Text is made only where a stop string has to be found in it, special tokens included.
-                detokenize=bool(self.stop),
-                skip_special_tokens=False,
-            )
-            for seed in seeds
-        ]
+        asked = [SamplingParams(**request(sampling, seed=seed, ends=self.ends, stop=self.stop)) for seed in seeds]
         with self.awake():
             requests = [{"prompt_token_ids": ids} for ids in prompts]
             outputs = self.llm.generate(requests, sampling_params=asked, use_tqdm=False) if requests else []
-        answers = [output.outputs[0] for output in outputs]
-        return [Sample(ids=list(a.token_ids), truncated=a.finish_reason == "length") for a in answers]
+        return [_sample(output.outputs[0], with_logprobs=sampling.logprobs) for output in outputs]
 
 
-def alone(folder: str, *, dtype: str, window: int) -> Any:
-    """vLLM's engine with a GPU to itself, for a model that nobody trains. `window`: tokens of the longest prompt with
-    its completion."""
+def _sample(answer: Any, *, with_logprobs: bool) -> Sample:
+    ids = list(answer.token_ids)
+    drawn = [of[token].logprob for token, of in zip(ids, answer.logprobs, strict=True)] if with_logprobs else None
+    return Sample(ids, truncated=answer.finish_reason == "length", logprobs=drawn)
+
+
+def alone(folder: str, *, dtype: str, window: int, memory: float = 0.9) -> Any:
+    """vLLM's engine for a model that nobody trains, with `memory` of a GPU. `window`: tokens of the longest prompt with
+    its completion. Its log-probs are those of the distribution that it draws from."""
     from vllm import LLM  # pyright: ignore[reportMissingImports]
 
-    return LLM(model=folder, dtype=dtype, max_model_len=window, gpu_memory_utilization=0.9, seed=0)
+    return LLM(
+        model=folder,
+        dtype=dtype,
+        max_model_len=window,
+        gpu_memory_utilization=memory,
+        seed=0,
+        logprobs_mode="processed_logprobs",
+    )
 
 
 def colocated(trainer: Any) -> VLLM:
     """The engine that TRL has made beside the trainer's model: weights are pushed when they have changed, and where the
     engine sleeps (compute.vllm_sleep) it gives its memory to the update in between."""
-    engine = trainer.vllm_generation
-    if hasattr(trainer.model, "peft_config"):
-        # TRL merges the adapter into the base and takes it out again: in bfloat16 the base drifts, 1% in 100 times.
-        engine._iter_named_params = lambda: merged(engine)
-    pushed: int | None = None  # the optimizer step whose weights the engine holds
+    engine, keep_up = trainer.vllm_generation, pusher(trainer)
 
     @contextmanager
     def awake() -> Iterator[None]:
-        nonlocal pushed
-        if pushed != trainer.state.global_step or engine._llm_weights_sleeping:
-            engine.sync_weights()
-            pushed = trainer.state.global_step
+        keep_up(again=engine._llm_weights_sleeping)
         if engine.enable_sleep_mode:
             engine.llm.wake_up(tags=["kv_cache"])
         try:
@@ -100,6 +112,23 @@ def colocated(trainer: Any) -> VLLM:
                 engine._llm_weights_sleeping = True
 
     return VLLM(engine.llm, ends=trainer.eos_token_ids, stop=trainer.cell.model.stop, awake=awake)
+
+
+def pusher(trainer: Any) -> Callable[..., None]:
+    """What pushes the trainer's weights to the engine if they have changed, or `again`; all ranks call it together."""
+    engine = trainer.vllm_generation
+    if hasattr(trainer.model, "peft_config"):
+        # TRL merges the adapter into the base and takes it out again: in bfloat16 the base drifts, 1% in 100 times.
+        engine._iter_named_params = lambda: merged(engine)
+    pushed: int | None = None  # the optimizer step whose weights the engine holds
+
+    def keep_up(*, again: bool = False) -> None:
+        nonlocal pushed
+        if again or pushed != trainer.state.global_step:
+            engine.sync_weights()
+            pushed = trainer.state.global_step
+
+    return keep_up
 
 
 def merged(engine: Any) -> Iterator[tuple[str, Any]]:

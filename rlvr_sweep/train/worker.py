@@ -24,7 +24,7 @@ import time
 import traceback
 import warnings
 from collections.abc import Callable
-from contextlib import nullcontext
+from contextlib import ExitStack, nullcontext
 from importlib import import_module
 from pathlib import Path
 from typing import Any
@@ -123,6 +123,7 @@ def train(directory: CellDir, *, say: Callable[..., None], is_main: bool, began:
     from rlvr_sweep.train.stopping import Stopping
     from rlvr_sweep.train.trainer import RLVRTrainer
     from rlvr_sweep.train.vllm_engine import require
+    from rlvr_sweep.train.vllm_server import hold
 
     ranks = int(os.environ.get("WORLD_SIZE", "1"))
     if ranks != cell.compute.ranks:  # the batches were planned for that many
@@ -132,10 +133,7 @@ def train(directory: CellDir, *, say: Callable[..., None], is_main: bool, began:
         raise UserError(
             "compute.device=cuda: torch sees no GPU; write compute.device=cpu, or see `python -m rlvr_sweep doctor`"
         )
-    if cell.compute.backend == "vllm":
-        if use_cpu:
-            raise UserError("compute.backend=vllm: wants a GPU, and torch sees none; write compute.backend=hf")
-        require()
+    require(cell, use_cpu=use_cpu)
     if use_cpu:
         # Tiny models gain nothing from a second thread, and two such processes on two cores run 17 times slower.
         torch.set_num_threads(cell.compute.threads or 1)
@@ -151,7 +149,7 @@ def train(directory: CellDir, *, say: Callable[..., None], is_main: bool, began:
     stopping, clock, phases = Stopping(), Clock(), Phases(began, say)
     phases.enter("load")
     model, tokenizer = load(cell)
-    with Grader.within(cell.grading) as grader:
+    with Grader.within(cell.grading) as grader, ExitStack() as servers:
         phases.enter("problems")
         context = cell.model.context or model.config.max_position_embeddings
         problems = prepare(cell, tokenizer=tokenizer, context=context, grader=grader, batch=batch)
@@ -160,6 +158,8 @@ def train(directory: CellDir, *, say: Callable[..., None], is_main: bool, began:
             if warning := problems.facts["prompt"]["warning"]:
                 print(f"rlvr_sweep: {warning}", file=sys.stderr)
         phases.enter("setup")
+        if cell.compute.backend == "vllm_server":
+            servers.enter_context(hold(cell, window=problems.window, is_main=is_main))
         quiet = NullMirror("rank > 0")
         mirror = Mirror.start(directory.document, directory.path, cell.tracking.mode) if is_main else quiet
         evaluation = Evaluation(

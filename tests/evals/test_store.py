@@ -9,7 +9,7 @@ import pytest
 from rlvr_sweep.errors import UserError
 from rlvr_sweep.evals.job import Job, Prompt
 from rlvr_sweep.evals.jobs import benchmark_job, compose, with_model
-from rlvr_sweep.evals.store import Store
+from rlvr_sweep.evals.store import Share, Store
 from rlvr_sweep.find import find_all
 from tests.evals.stores import process, row
 
@@ -106,3 +106,22 @@ def test_the_stand_in_of_these_tests_writes_what_readers_take(tmp_path: Path) ->
     process(lambda prompt, sample: prompt.gold)([f"3:{made.path}"])
     assert made.missing(samples=3) == [] and len(made.rows()) == 12
     assert json.loads((made.path / "prompts.jsonl").read_text().splitlines()[0]) == {"prompts": 4, "skipped": 0}
+
+
+def test_several_share_what_is_missing_and_add_parts_of_their_own(tmp_path: Path) -> None:
+    made = store(tmp_path)
+    made.add([row(PROMPTS[0], 0, "2")])
+    made.add([row(PROMPTS[1], 2, "4")])
+    one, two = (Store(made.path, Share(index, 2, made.next_part())) for index in range(2))
+    assert one.missing(samples=3) == [(0, 1), (1, 0)]
+    one.add([row(PROMPTS[0], 1, "2")])
+    one.add([row(PROMPTS[1], 0, "4")])
+    assert two.missing(samples=3) == [(0, 2), (1, 1)]  # of what there was when they began, whoever was quicker
+    two.add([row(PROMPTS[0], 2, "2")])
+    assert [part.stem for part in made.parts()] == [f"part-00000{number}" for number in (0, 1, 2, 3, 4)]
+    assert made.missing(samples=3) == [(1, 1)]  # the second has died; what it lacks is shared out anew
+    one, two = (Store(made.path, Share(index, 2, made.next_part())) for index in range(2))
+    assert one.missing(samples=3) == [(1, 1)] and two.missing(samples=3) == []
+    with made.lock(), one.lock(), two.lock():
+        one.add([row(PROMPTS[1], 1, "4")])
+    assert made.missing(samples=3) == []

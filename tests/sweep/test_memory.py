@@ -65,6 +65,14 @@ def test_the_cache_is_that_of_the_largest_generation() -> None:
     assert everything["kv_cache"] == 256 * 4096 * a_token  # 64 x 16 completions over 4 ranks
 
 
+def test_a_server_generates_on_other_gpus() -> None:
+    lines = ["compute=gpu", "compute.backend=vllm_server", "compute.vllm_server=http://127.0.0.1:8000"]
+    terms = memory.estimate(cell(*lines), H200).terms
+    assert not {"engine", "resident_engine", "kv_cache", "generation_logits"} & terms.keys()
+    beside = memory.estimate(cell("compute=gpu", "compute.backend=vllm", "compute.vllm_sleep=false"), H200).terms
+    assert {**terms, "resident_engine": beside["resident_engine"]} == beside
+
+
 def test_checkpointing_trades_activations() -> None:
     with_it, without = (
         sizes.estimate(cell("compute=gpu", f"compute.gradient_checkpointing={on}")).terms["activations"]

@@ -166,7 +166,7 @@ def test_vllm_samples_without_the_weights_in_this_process(tmp_path: Path, monkey
     module.SamplingParams = lambda **asked: SimpleNamespace(**asked)  # type: ignore[attr-defined]
     monkeypatch.setitem(sys.modules, "vllm", module)
     monkeypatch.setattr("rlvr_sweep.train.vllm_engine.alone", alone)
-    monkeypatch.setattr("rlvr_sweep.train.vllm_engine.require", lambda: None)
+    monkeypatch.setattr("rlvr_sweep.train.vllm_engine.require", lambda cell, use_cpu: None)
     monkeypatch.setattr("torch.cuda.is_available", lambda: True)
     monkeypatch.setattr("rlvr_sweep.train.model.load", None)  # not to be called
     cell = composed(tmp_path, "compute.backend=vllm", "compute.device=auto")
@@ -182,4 +182,11 @@ def test_vllm_without_a_gpu_is_one_line(tmp_path: Path, capsys: pytest.CaptureFi
     cell = composed(tmp_path, "compute.backend=vllm", "compute.device=cpu")
     store = Store.create(benchmark_job(cell, "add", samples=2, temperature=1.0))
     with pytest.raises(UserError, match=r"compute\.backend=vllm: wants a GPU"):
+        _sample([(store, 2)])
+
+
+def test_a_server_that_trains_is_not_sampled_from(tmp_path: Path) -> None:
+    cell = composed(tmp_path, "compute.backend=vllm_server", "compute.vllm_server=http://127.0.0.1:8000")
+    store = Store.create(benchmark_job(cell, "add", samples=2, temperature=1.0))
+    with pytest.raises(UserError, match=r"vllm_server: a server has the weights of the cell .*compute\.backend=vllm"):
         _sample([(store, 2)])

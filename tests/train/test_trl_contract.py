@@ -57,6 +57,9 @@ def test_the_order_inside_trl_that_we_rely_on() -> None:
         'inputs["num_items_in_batch"]',
     ):
         assert mark in loss
+    for mark in ('output["importance_sampling_ratio"]', 'output["sampling_per_token_logps"]'):  # train/mismatch.py
+        assert mark in body
+    assert 'per_token_loss * inputs["importance_sampling_ratio"]' in loss
     assert "_step % generate_every == 0" in inspect.getsource(GRPOTrainer._prepare_inputs)
     loop = inspect.getsource(Trainer)
     assert loop.index("skip_first_batches(") < loop.index("self._load_rng_state(resume_from_checkpoint)")
@@ -74,6 +77,8 @@ def test_what_trl_does_with_a_vllm_engine() -> None:
     for mark in ("self.llm = LLM(", "model=model.name_or_path", "self._llm_weights_sleeping = self.enable_sleep_mode"):
         assert mark in start
     for mark in ('self.llm.wake_up(tags=["weights"])', "in self._iter_named_params()", "self.llm.reset_prefix_cache()"):
+        assert mark in push
+    for mark in ("self.vllm_client.update_named_params(", "self.vllm_client.reset_prefix_cache()"):  # of a server
         assert mark in push
     assert 'wake_up(tags=["kv_cache"])' in inspect.getsource(VLLMGeneration.generate)
     assert "self._dist.gather_params(" in inspect.getsource(VLLMGeneration._iter_named_params)

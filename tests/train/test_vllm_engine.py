@@ -32,7 +32,9 @@ class Engine:
             token = prompt["prompt_token_ids"][0]
             ends = token in wanted.stop_token_ids
             ids = (token,) if ends else (token,) * wanted.max_tokens
-            answer = SimpleNamespace(token_ids=ids, finish_reason="stop" if ends else "length")
+            answer = SimpleNamespace(token_ids=ids, finish_reason="stop" if ends else "length", logprobs=None)
+            if hasattr(wanted, "logprobs"):
+                answer.logprobs = [{one: SimpleNamespace(logprob=-0.5 * one)} for one in ids]
             found.append(SimpleNamespace(outputs=[answer]))
         return found
 
@@ -55,12 +57,20 @@ def requests(monkeypatch: pytest.MonkeyPatch) -> None:
 def test_each_completion_has_its_seed_and_only_token_ids_come_back() -> None:
     engine = Engine()
     samples = VLLM(engine, ends=[9, 2], stop=[]).generate([[5, 6], [9]], Sampling(3, 0.6, 0.95), seeds=[7, 8])
-    assert [tuple(s) for s in samples] == [([5, 5, 5], True), ([9], False)]
+    assert [tuple(s) for s in samples] == [([5, 5, 5], True, None), ([9], False, None)]
     assert [wanted.seed for wanted in engine.asked] == [7, 8]
     for wanted in engine.asked:
         assert (wanted.max_tokens, wanted.temperature, wanted.top_p) == (3, 0.6, 0.95)
         assert wanted.stop_token_ids == [2, 9]
         assert wanted.detokenize is False and not hasattr(wanted, "logprobs")
+
+
+@pytest.mark.usefixtures("requests")
+def test_the_log_probs_of_the_tokens_that_were_drawn_come_back_where_they_are_asked_for() -> None:
+    engine = Engine()
+    [one, two] = VLLM(engine, ends=[9], stop=[]).generate([[5], [9]], Sampling(2, 1.0, logprobs=True), seeds=[7, 8])
+    assert one.logprobs == [-2.5, -2.5] and two.logprobs == [-4.5]
+    assert [wanted.logprobs for wanted in engine.asked] == [0, 0]
 
 
 @pytest.mark.usefixtures("requests")
@@ -135,5 +145,8 @@ def test_a_lora_model_hands_over_merged_weights_and_keeps_its_own() -> None:
 
 def test_without_vllm_a_line_says_what_to_install(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("importlib.util.find_spec", lambda name: None)
+    cell: Any = SimpleNamespace(compute=SimpleNamespace(backend="vllm"))
     with pytest.raises(UserError, match=r"vLLM is not installed .*DEVICE=gpu-vllm make setup.*compute.backend=hf"):
-        require()
+        require(cell, use_cpu=False)
+    with pytest.raises(UserError, match=r"compute\.backend=vllm: wants a GPU"):
+        require(cell, use_cpu=True)

@@ -1,9 +1,9 @@
 """vLLM beside the trainer on one GPU, at 512 completions a rollout of a model of Qwen2.5-1.5B's shape.
 
-    python -m tests.trials.gpu_vllm OUT [NAME...]    # sleep awake lora seeds resume hf; --tiny: hf on a CPU
+    python -m tests.trials.gpu_vllm OUT [NAME...]    # sleep awake lora resume hf; --tiny: hf on a CPU
 
-Two rollouts each: seconds by phase, tokens a second. `seeds`: one seed twice and another, how much of the first
-rollout's tokens agree. `resume`: killed after the first rollout and started again. A short table comes last.
+Two rollouts each: seconds by phase, tokens a second. `resume`: killed after the first rollout and started again. What
+seeds are worth: tests/trials/seeds.py.
 """
 
 import argparse
@@ -14,8 +14,6 @@ import sys
 import time
 from pathlib import Path
 from typing import Any
-
-import pyarrow.parquet as pq
 
 from rlvr_sweep.cell_dir import CellDir
 from rlvr_sweep.config.compose import compose_or_refuse
@@ -38,36 +36,6 @@ VARIANTS = {
 }
 
 
-def first_rollout(lines: list[str], out: Path, name: str) -> dict[tuple[str, int], str]:
-    """(row, slot): text of the first rollout of a cell, run if need be."""
-    directory = CellDir.create(compose_or_refuse([*lines, f"runs={out / 'runs' / name}"], multirun=False)[0])
-    command = [sys.executable, "-m", "rlvr_sweep.train.worker", str(directory.path)]
-    with (out / f"{name}.log").open("w") as log:
-        subprocess.run(command, stdout=log, stderr=subprocess.STDOUT, check=True)
-    rows = pq.read_table(directory.path / "rollouts").to_pylist()
-    return {(row["row_id"], row["slot"]): row["text"] for row in rows if row["rollout"] == 1}
-
-
-def agreement(a: dict[tuple[str, int], str], b: dict[tuple[str, int], str]) -> dict[str, Any]:
-    """Of the completions of the same row and slot (another seed visits other rows first): how many are the same, and of
-    the others the mean share of their text up to the first difference."""
-    both = a.keys() & b.keys()
-    same = sum(a[key] == b[key] for key in both)
-    shares = [_common(a[key], b[key]) / max(len(a[key]), 1) for key in both if a[key] != b[key]]
-    return {"completions": len(both), "same": same, "mean share before they part": sum(shares) / len(shares or [1])}
-
-
-def _common(a: str, b: str) -> int:
-    return next((i for i, (x, y) in enumerate(zip(a, b, strict=False)) if x != y), min(len(a), len(b)))
-
-
-def seeds(lines: list[str], out: Path) -> list[dict[str, Any]]:
-    short = [*lines, "algo.rollouts=1"]
-    one, again = (first_rollout([*short, "seed=0"], out, name) for name in ("seed0", "seed0-again"))
-    other = first_rollout([*short, "seed=1"], out, "seed1")
-    return [{"name": "one seed twice"} | agreement(one, again), {"name": "two seeds"} | agreement(one, other)]
-
-
 def resume(lines: list[str], out: Path) -> dict[str, Any]:
     """Killed when the first rollout is in a checkpoint, and started again; against `sleep`, which ran through."""
     lines = [*lines, *VARIANTS["sleep"], "compute.checkpoint_every=1"]
@@ -87,7 +55,7 @@ def resume(lines: list[str], out: Path) -> dict[str, Any]:
 def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("out", type=Path)
-    parser.add_argument("names", nargs="*", default=["sleep", "awake", "lora", "seeds", "resume"])
+    parser.add_argument("names", nargs="*", default=["sleep", "awake", "lora", "resume"])
     parser.add_argument("--tiny", action="store_true")
     args = parser.parse_args()
     out: Path = args.out.resolve()
@@ -101,9 +69,7 @@ def main() -> int:
         lines += ["compute=cpu", "algo.prompts_per_rollout=4", "algo.max_completion_tokens=16"]
     table: list[dict[str, Any]] = []
     for name in args.names:
-        if name == "seeds":
-            table += seeds([*lines, *VARIANTS["awake"]], out)
-        elif name == "resume":
+        if name == "resume":
             table.append(resume(lines, out))
         else:
             table.append(run(name, [*lines, *VARIANTS[name]], out))
