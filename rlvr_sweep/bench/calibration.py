@@ -1,6 +1,6 @@
 """The document that `bench` writes and `plan` reads (sweep/calibration.py): machine, versions, command, measures.
 
-file = write(document(found, directory, ours=..., ...), out=None, runs=Path("runs"))
+write(place(None, name(cell, machine), runs=Path("runs")), document(found, environment, ours=..., ...))
 """
 
 import json
@@ -17,7 +17,7 @@ from typing import Any
 
 from rlvr_sweep.bench.measured import Measured
 from rlvr_sweep.bench.setting import Setting
-from rlvr_sweep.cell_dir import CellDir, write_atomically
+from rlvr_sweep.cell_dir import write_atomically
 from rlvr_sweep.config.rules import arm, sampled_completions
 from rlvr_sweep.config.schema import Cell
 from rlvr_sweep.config.tree import PACKAGE, launch_dir
@@ -28,10 +28,9 @@ from rlvr_sweep.sweep import calibration
 DIGITS = 6
 
 
-def machine(directory: CellDir, *, gpus: int) -> dict[str, Any]:
-    """What the cell ran on; no names of hosts or users."""
-    environment = _environment(directory)
-    cell, on_gpus = directory.cell, gpus > 0
+def machine(cell: Cell, environment: Mapping[str, Any], *, gpus: int) -> dict[str, Any]:
+    """What a cell ran on, by its env.json; no names of hosts or users."""
+    on_gpus = gpus > 0
     return {
         "device": environment["devices"][0],
         "count": gpus if on_gpus else cell.compute.ranks * (cell.compute.threads or 1),
@@ -42,10 +41,9 @@ def machine(directory: CellDir, *, gpus: int) -> dict[str, Any]:
     }
 
 
-def stock(directory: CellDir, *, peak: Mapping[str, int]) -> dict[str, Any]:
-    """What bench/stock.py found, without its first rollout."""
-    batch = arm(directory.cell)
-    found = json.loads((directory.path / "stock.json").read_text())
+def stock(cell: Cell, found: Mapping[str, Any], *, peak: Mapping[str, int]) -> dict[str, Any]:
+    """What bench/stock.py wrote, without its first rollout."""
+    batch = arm(cell)
     seconds = sum(found["step_seconds"][batch.updates :]) / (batch.rollouts - 1)
     return {
         "rollout_seconds": seconds,
@@ -57,10 +55,9 @@ def stock(directory: CellDir, *, peak: Mapping[str, int]) -> dict[str, Any]:
 
 def document(
     found: Setting,
-    directory: CellDir,
+    environment: Mapping[str, Any],
     *,
     ours: Measured,
-    stock: dict[str, Any] | None,
     sizes: Sizes | None,
     machine: dict[str, Any],
     peak: Mapping[str, int],
@@ -68,27 +65,23 @@ def document(
 ) -> dict[str, Any]:
     """Everything a reader needs to judge the numbers, and `plan` to scale them."""
     whole = found.whole
+    derived = {"rollout_seconds": ours.rollout_seconds, "completions_per_hour": ours.completions_per_hour}
     made: dict[str, Any] = {
         "format": calibration.FORMAT,
-        "name": _name(whole, machine),
+        "name": name(whole, machine),
         "written": time.strftime("%Y-%m-%d", time.gmtime()),
         "command": command,
         "commit": _commit(),
         "machine": machine,
-        "versions": _environment(directory)["versions"],
+        "versions": environment["versions"],
         "notes": found.notes,
         "model": whole.model.name,
         "parameters": sizes.parameters if sizes else None,
         "setting": calibration.setting(whole),
         "work": calibration.work(whole),
         "cell": _cell(whole),
-        "measured": asdict(ours)
-        | {
-            "rollout_seconds": ours.rollout_seconds,
-            "completions_per_hour": ours.completions_per_hour,
-            "peak_bytes": max(peak.values(), default=None),
-        },
-        "stock": stock,
+        "measured": asdict(ours) | derived | {"peak_bytes": max(peak.values(), default=None)},
+        "stock": None,
     }
     seconds = calibration.Calibration.of(made).seconds(whole)
     floor = sum(ours.floor.values()) * arm(whole).rollouts if ours.floor else None
@@ -99,9 +92,13 @@ def document(
         "hours": seconds * hours,
         "floor_hours": None if floor is None else floor * hours,
     }
-    if stock:
-        stock["ratio"] = ours.completions_per_hour / stock["completions_per_hour"]
     return _rounded(made)
+
+
+def with_stock(made: dict[str, Any], stock: dict[str, Any]) -> dict[str, Any]:
+    """The document beside what TRL's stock trainer took; `ratio`: completions an hour to its."""
+    ratio = made["measured"]["completions_per_hour"] / stock["completions_per_hour"]
+    return made | {"stock": _rounded(stock | {"ratio": ratio})}
 
 
 def _cell(cell: Cell) -> dict[str, Any]:
@@ -120,30 +117,27 @@ def _cell(cell: Cell) -> dict[str, Any]:
     }
 
 
-def write(document: dict[str, Any], out: Path | None, *, runs: Path) -> Path:
-    """Into `out`, a checkout's launch/calibration, or for an installed package into runs/_bench; UserError where it
-    cannot be written."""
+def place(out: Path | None, name: str, *, runs: Path) -> Path:
+    """The file of that name: in `out`, in a checkout's launch/calibration, or else in runs/_bench."""
     is_checkout = (PACKAGE.parent / "pyproject.toml").is_file()
-    folder = out or (launch_dir() / "calibration" if is_checkout else runs / calibration.OWN)
-    file = folder / f"{document['name']}.json"
+    return (out or (launch_dir() / "calibration" if is_checkout else runs / calibration.OWN)) / f"{name}.json"
+
+
+def write(file: Path, document: dict[str, Any]) -> None:
+    """UserError where it cannot be written."""
     try:
-        folder.mkdir(parents=True, exist_ok=True)
+        file.parent.mkdir(parents=True, exist_ok=True)
         write_atomically(file, json.dumps(document, indent=1, allow_nan=False) + "\n")
     except OSError as error:
         raise UserError(f"{file}: cannot be written ({error.strerror}); write --out DIR") from None
-    return file
 
 
-def _name(cell: Cell, machine: dict[str, Any]) -> str:
+def name(cell: Cell, machine: Mapping[str, Any]) -> str:
     """As in shape-qwen2_5_7b-zero2_x4-vllm-h200x4."""
     device = machine["device"].replace("NVIDIA", "").strip().lower()
     lora = "-lora" if cell.model.lora else ""
     words = f"{cell.model.name}{lora}-{cell.compute.name}-{cell.compute.backend}-{device}x{machine['count']}"
     return re.sub(r"[^A-Za-z0-9._-]+", "-", words)
-
-
-def _environment(directory: CellDir) -> dict[str, Any]:
-    return json.loads((directory.path / "attempts" / "1" / "env.json").read_text())
 
 
 def _cpu() -> str:

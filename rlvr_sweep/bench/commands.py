@@ -16,9 +16,15 @@ import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 from rlvr_sweep.errors import UserError
 from rlvr_sweep.parser import Parser
+
+if TYPE_CHECKING:
+    from rlvr_sweep.bench.setting import Setting
+    from rlvr_sweep.cell_dir import CellDir
+    from rlvr_sweep.sweep.slots import Lease
 
 ROLLOUTS = 3
 
@@ -55,6 +61,7 @@ def _parser() -> argparse.ArgumentParser:
         help="random weights: completions end by chance after so many, on average",
     )
     parser.add_argument("--stock", action="store_true", help="also TRL's own trainer, on the same prompts and batches")
+    parser.add_argument("--stock-only", action="store_true", help="only that, beside what was measured before")
     parser.add_argument("--out", type=Path, metavar="DIR", help="where the calibration goes, with the logs")
     parser.add_argument("--json", action="store_true", help="print the calibration and no table")
     parser.add_argument("-cd", "--config-dir", type=Path, metavar="DIR", help="a configuration tree of your own")
@@ -63,51 +70,97 @@ def _parser() -> argparse.ArgumentParser:
 
 def _bench(args: argparse.Namespace, command: list[str]) -> int:
     from rlvr_sweep.bench import calibration, running, table
-    from rlvr_sweep.bench.floor import device
-    from rlvr_sweep.bench.measured import measure
     from rlvr_sweep.bench.setting import one, prepare
     from rlvr_sweep.cell_dir import CellDir
-    from rlvr_sweep.protocol import DONE
-    from rlvr_sweep.shapes.sizes import Sizes, Unknown
-    from rlvr_sweep.sweep.memory import sizes_of
 
     asked = one(args.overrides, args.config_dir)
-    with _scratch(Path(asked.cell.runs)) as scratch:
+    runs = Path(asked.cell.runs)
+    with _scratch(runs) as scratch:
         found = prepare(asked, rollouts=args.rollouts, mean_tokens=args.mean_tokens, scratch=scratch)
         directory = CellDir.create(found.composed)
         given = running.lease(directory)
-        _say(f"bench: {found.composed.slug}: {found.composed.batch.rollouts} rollouts")
-        with running.Peak(given.gpus) as peak:
-            code = running.run_cell(directory, given)
-        _keep(directory.path / "attempts" / "1" / "log.txt", args.out, "cell.log")
-        if code != DONE:
-            return _failed(directory.path / "attempts" / "1" / "log.txt", running.why(directory, code), code=code)
-        machine = calibration.machine(directory, gpus=len(given.gpus))
-        sizes: Sizes | None = None
-        with contextlib.suppress(Unknown):
-            sizes = sizes_of(directory.cell)
-        ours = measure(directory, sizes=sizes, device=device(machine["device"]))
-        stock = None
-        if args.stock:
-            _say("bench: TRL's stock trainer on the same prompts")
-            log = directory.path / "stock.log"
-            with running.Peak(given.gpus) as stock_peak:
-                code = running.run_stock(directory, given, directory.path / "stock.json", log)
-            _keep(log, args.out, "stock.log")
-            if code != DONE:
-                _failed(log, f"TRL's stock trainer ended by exit code {code}", code=1)
-            else:
-                stock = calibration.stock(directory, peak=stock_peak.bytes)
-        document = calibration.document(
-            found, directory, ours=ours, stock=stock, sizes=sizes, machine=machine, peak=peak.bytes,
-            command=shlex.join(command),
-        )  # fmt: skip
-        file = calibration.write(document, args.out, runs=Path(found.whole.runs))
+        try:
+            if not args.stock_only:
+                document = _ours(found, directory, given, args.out, command)
+                file = calibration.place(args.out, document["name"], runs=runs)
+                calibration.write(file, document)  # before what may take long, or fail
+            if args.stock or args.stock_only:
+                stock, machine = _stock(directory, given, args.out)
+                file = calibration.place(args.out, calibration.name(asked.cell, machine), runs=runs)
+                if not file.is_file():
+                    print(json.dumps(stock, indent=1))
+                    _say(f"bench: nothing to compare it with: no {file}")
+                    return 0
+                document = calibration.with_stock(json.loads(file.read_text()), stock)
+                calibration.write(file, document)
+        except _Failed as error:
+            _say(str(error))
+            return error.code
     if args.json:
         print(json.dumps(document, indent=1))
     else:
         table.show(document, file)
-    return 1 if args.stock and stock is None else 0
+    return 0
+
+
+class _Failed(Exception):
+    """What was timed ended otherwise than well: the end of its log, and why."""
+
+    def __init__(self, log: Path, reason: str, code: int = 1) -> None:
+        tail = log.read_text(errors="replace").splitlines()[-15:] if log.is_file() else []
+        super().__init__("\n".join([*tail, f"rlvr_sweep: bench: {reason}"]))
+        self.code = code
+
+
+def _ours(
+    found: "Setting", directory: "CellDir", given: "Lease", out: Path | None, command: list[str]
+) -> dict[str, Any]:
+    """Run the cell; the document of what was measured."""
+    from rlvr_sweep.bench import calibration, running
+    from rlvr_sweep.bench.floor import device
+    from rlvr_sweep.bench.measured import measure
+    from rlvr_sweep.protocol import DONE, USER_ERROR
+    from rlvr_sweep.shapes.sizes import Unknown
+    from rlvr_sweep.sweep.memory import sizes_of
+
+    attempt = directory.path / "attempts" / "1"
+    _say(f"bench: {found.composed.slug}: {found.composed.batch.rollouts} rollouts, the first to warm up")
+    try:
+        with running.Peak(given.gpus) as peak:
+            code = running.run_cell(directory, given)
+    finally:
+        _keep(attempt / "log.txt", out, "cell.log")
+    if code != DONE:
+        raise _Failed(attempt / "log.txt", running.why(directory, code), code if code == USER_ERROR else 1)
+    environment = json.loads((attempt / "env.json").read_text())
+    machine = calibration.machine(found.whole, environment, gpus=len(given.gpus))
+    try:
+        sizes = sizes_of(found.whole)
+    except Unknown:
+        sizes = None
+    ours = measure(directory, sizes=sizes, device=device(machine["device"]))
+    return calibration.document(
+        found, environment, ours=ours, sizes=sizes, machine=machine, peak=peak.bytes, command=shlex.join(command)
+    )
+
+
+def _stock(directory: "CellDir", given: "Lease", out: Path | None) -> tuple[dict[str, Any], dict[str, Any]]:
+    """What TRL's stock trainer took, and on what."""
+    from rlvr_sweep.bench import calibration, running
+    from rlvr_sweep.protocol import DONE
+
+    _say("bench: TRL's stock trainer on the same prompts")
+    log, file = directory.path / "stock.log", directory.path / "stock.json"
+    try:
+        with running.Peak(given.gpus) as peak:
+            code = running.run_stock(directory, given, file, log)
+    finally:
+        _keep(log, out, "stock.log")
+    if code != DONE:
+        raise _Failed(log, f"TRL's stock trainer ended by exit code {code}")
+    found = json.loads(file.read_text())
+    machine = calibration.machine(directory.cell, found["environment"], gpus=len(given.gpus))
+    return calibration.stock(directory.cell, found, peak=peak.bytes), machine
 
 
 @contextmanager
@@ -138,11 +191,3 @@ def _keep(log: Path, out: Path | None, name: str) -> None:
     if out is not None and log.is_file():
         out.mkdir(parents=True, exist_ok=True)
         shutil.copy(log, out / name)
-
-
-def _failed(log: Path, reason: str, *, code: int) -> int:
-    """Print the end of a log and why; the exit code."""
-    tail = log.read_text(errors="replace").splitlines()[-15:] if log.is_file() else []
-    for line in [*tail, f"rlvr_sweep: bench: {reason}"]:
-        print(line, file=sys.stderr)
-    return code if code in (1, 2) else 1

@@ -63,11 +63,11 @@ def update_flops(sizes: Sizes, lengths: Sequence[Length], *, lora: int = 0) -> f
 
 def decode_bytes(sizes: Sizes, lengths: Sequence[Length], *, width: int) -> float:
     """Bytes that a GPU must read to sample these completions, all at once: in every step all weights, and of every
-    completion that goes on the keys and values so far. `width`: bytes of a number.
+    completion that goes on the keys and values of the tokens so far; a first token comes of the prompt's own pass.
 
-    An embedding that is not the head is looked up, not read.
+    `width`: bytes of a number. An embedding that is not the head is looked up, not read.
     """
     weights = sizes.layers * sizes.layer + sizes.vocabulary * sizes.hidden
     steps = max((one.completion for one in lengths), default=0)
-    cached = sum(one.completion * one.prompt + one.completion * (one.completion + 1) // 2 for one in lengths)
+    cached = sum((one.completion - 1) * one.prompt + one.completion * (one.completion - 1) // 2 for one in lengths)
     return float(steps * weights * width + cached * sizes.kv_bytes_per_token(width))

@@ -53,7 +53,7 @@ class Setting:
 
 def one(lines: list[str], config_dir: Path | None = None) -> Composed:
     """The cell of these override lines. UserError with all that is wrong with it, and where they are several."""
-    cells = compose(lines, multirun=False, config_dir=config_dir).or_refuse().cells
+    cells = compose(lines, multirun=True, config_dir=config_dir).or_refuse().cells
     if len(cells) != 1:
         raise UserError(f"bench: times one cell, these are {len(cells)}; write one value for each key")
     compute = cells[0].cell.compute
@@ -102,10 +102,11 @@ def _ending(cell: Cell, mean_tokens: int) -> str:
     shape = name_in(cell.model.path)
     if shape is None:
         raise UserError(
-            "--mean-tokens: weights that are not random end by themselves; leave it out, or model=shape/..."
+            "--mean-tokens: only random weights do not end by themselves; leave it out, or write model=shape/..."
         )
-    if mean_tokens < 2 or mean_tokens > find_shape(shape).vocab_size // 4:
-        raise UserError(f"--mean-tokens {mean_tokens}: cannot be had of {shape}; write 800")
+    most = find_shape(shape).vocab_size // 4
+    if not 2 <= mean_tokens <= most:
+        raise UserError(f"--mean-tokens {mean_tokens}: write a length between 2 and {most}, as in --mean-tokens 800")
     return f"{PREFIX}{shape.partition('@')[0]}@{mean_tokens}"
 
 

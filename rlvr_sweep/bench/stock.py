@@ -1,6 +1,6 @@
-"""What TRL's own `trl grpo` makes of a cell: GRPOTrainer with its defaults, on the prompts the cell was trained on.
+"""What TRL's own `trl grpo` makes of a cell: GRPOTrainer with its defaults, on the cell's own prompts.
 
-    python -m rlvr_sweep.bench.stock CELL_DIR OUT.json       # after the cell; torchrun starts it as the worker
+    python -m rlvr_sweep.bench.stock CELL_DIR OUT.json       # torchrun starts it as it starts the worker
 
 The same model folder, batches, lengths, end tokens and ZeRO stage. What the user of `trl grpo` need not say is left to
 TRL: micro-batches of 8, vLLM's share of the memory and its length, no sleep, importance-sampling correction on. The
@@ -63,32 +63,28 @@ def arguments(cell: Cell, output: str, *, use_cpu: bool) -> Any:
     )
 
 
-def prompts(directory: CellDir) -> list[str]:
-    """The text of each prompt in the order in which the cell saw them, special tokens as text."""
-    import pyarrow.parquet as pq
+def prompts(cell: Cell) -> list[str]:
+    """The text of each prompt in the order in which the cell sees them, special tokens as text."""
+    from rlvr_sweep.grading.pool import Grader
+    from rlvr_sweep.train.model import facts, load_tokenizer
+    from rlvr_sweep.train.problems import prepare
 
-    from rlvr_sweep.bench.measured import prompt_ids
-    from rlvr_sweep.train.model import load_tokenizer
-
-    batch = arm(directory.cell)
-    seen: list[str] = []
-    for number in range(1, batch.rollouts + 1):
-        part = directory.path / "rollouts" / f"part-{number:05d}.parquet"
-        rows = pq.read_table(part, columns=["prompt", "slot"]).to_pylist()
-        seen += [row["prompt"] for row in rows if row["slot"] == 0][: batch.prompts]
-    ids, tokenizer = prompt_ids(directory.cell, seen), load_tokenizer(directory.cell)
-    return [tokenizer.decode(ids[text], skip_special_tokens=False) for text in seen]
+    tokenizer = load_tokenizer(cell)
+    context = facts(cell, tokenizer)[1]
+    with Grader.within(cell.grading) as grader:
+        found = prepare(cell, tokenizer=tokenizer, context=context, grader=grader, batch=arm(cell))
+    return [tokenizer.decode(visit["prompt_ids"], skip_special_tokens=False) for visit in found.visits]
 
 
 def main(argv: list[str]) -> int:
     if "TORCHELASTIC_RUN_ID" in os.environ and (with_torchrun := dies_with_parent(signal.SIGKILL)):
         with_torchrun()  # as the worker's
-    directory, out = CellDir(Path(argv[0])), Path(argv[1])
-    cell = directory.cell
+    cell, out = CellDir(Path(argv[0])).cell, Path(argv[1])
     import torch
     from datasets import Dataset
     from trl.trainer.grpo_trainer import GRPOTrainer
 
+    from rlvr_sweep.train.environment import environment
     from rlvr_sweep.train.model import folder, lora
     from rlvr_sweep.train.progress import Clock
 
@@ -105,7 +101,7 @@ def main(argv: list[str]) -> int:
             model=folder(cell),
             reward_funcs=coin,
             args=arguments(cell, output, use_cpu=use_cpu),
-            train_dataset=Dataset.from_dict({"prompt": prompts(directory)}),
+            train_dataset=Dataset.from_dict({"prompt": prompts(cell)}),
             peft_config=lora(cell),
             callbacks=[Watch()],
         )
@@ -114,6 +110,7 @@ def main(argv: list[str]) -> int:
         key = "completions/mean_length"  # in the line of the step that sampled
         lengths = [row[key] for row in trainer.state.log_history if key in row]
         found = {"step_seconds": steps, "completion_tokens": lengths}
+        found |= {"environment": environment(cell, use_cpu=use_cpu)}
         write_atomically(out, json.dumps(found) + "\n")
     return 0
 

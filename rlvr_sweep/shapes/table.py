@@ -22,7 +22,7 @@ PREFIX = "shape:"  # of model.path
 SEED = 0  # of the weights
 STD = 0.02  # of the weights: what all these models were initialized with
 VERSION = 1  # raise it when the same recipe makes other weights or another tokenizer
-END_TOKENS = 100  # of a shape whose completions end; vLLM takes 128 at most, and looks through them at every token
+END_TOKENS = 120  # of a shape whose completions end; vLLM takes 128 at most, and looks through them at every token
 OWN_WORDS = 1024  # the tokenizer's vocabulary; the words beyond it are in no text
 
 
