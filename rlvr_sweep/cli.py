@@ -30,6 +30,7 @@ VERBS = {
     "displacement": ("rlvr_sweep.analysis.displacement", "how far arms moved a model, and what was left of it there"),
     "lab": ("rlvr_sweep.lab.commands", "the embedded tiny models: list them, rebuild them"),
     "prefetch": ("rlvr_sweep.data.commands", "bring what cells need from the Hub, on a node with network"),
+    "bench": ("rlvr_sweep.bench.commands", "what a cell takes on this machine, by phase, beside TRL and the floor"),
     "doctor": ("rlvr_sweep.doctor.commands", "is this machine ready? --probe runs two steps of a cell"),
 }
 

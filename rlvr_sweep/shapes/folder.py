@@ -17,14 +17,13 @@ from typing import Any
 
 from rlvr_sweep.errors import UserError
 from rlvr_sweep.lab.corpus import tokenizer_texts
-from rlvr_sweep.shapes.table import SEED, STD, Shape, find_shape, folder
+from rlvr_sweep.shapes.table import OWN_WORDS, SEED, STD, Shape, find_shape, folder
 
 PAD, END, START, TURN_END = "<|pad|>", "<|endoftext|>", "<|im_start|>", "<|im_end|>"
 TEMPLATE = (
     "{% for m in messages %}" + START + "{{ m.role }}\n{{ m.content }}" + TURN_END + "\n{% endfor %}"
     "{% if add_generation_prompt %}" + START + "assistant\n{% endif %}"
 )
-VOCABULARY = 1024
 SHARD_BYTES = 4 << 30
 
 
@@ -73,8 +72,10 @@ def _write(shape: Shape, target: Path) -> None:
             print(f"rlvr_sweep: writing random weights of {shape.name} ({size / 1e9:.1f} GB, once) to {target}",
                   file=sys.stderr)  # fmt: skip
         tokenizer.save_pretrained(partial)
-        GenerationConfig(**ids).save_pretrained(partial)
-        _write_weights(tensors, partial)
+        turn_end = tokenizer.convert_tokens_to_ids(TURN_END)
+        ends = sorted({tokenizer.eos_token_id, turn_end, *shape.ends()}) if shape.ends() else tokenizer.eos_token_id
+        GenerationConfig(**ids | {"eos_token_id": ends}).save_pretrained(partial)
+        _write_weights(tensors, partial, shape)
         config.architectures = [type(empty).__name__]
         config.dtype = "bfloat16"
         config.save_pretrained(partial)
@@ -83,14 +84,15 @@ def _write(shape: Shape, target: Path) -> None:
         shutil.rmtree(partial, ignore_errors=True)
 
 
-def _write_weights(tensors: dict[str, tuple[int, ...]], into: Path) -> None:
+def _write_weights(tensors: dict[str, tuple[int, ...]], into: Path, shape: Shape) -> None:
     """Sharded safetensors with their index, named as the Hub names them."""
     from safetensors.torch import save_file
 
     shards: list[list[str]] = [[]]
     room = SHARD_BYTES
-    for name, shape in tensors.items():
-        size = 2 * _count(shape)
+    head = "model.embed_tokens.weight" if shape.tie_word_embeddings else "lm_head.weight"
+    for name, lengths in tensors.items():
+        size = 2 * _count(lengths)
         if shards[-1] and size > room:
             shards.append([])
             room = SHARD_BYTES
@@ -99,7 +101,10 @@ def _write_weights(tensors: dict[str, tuple[int, ...]], into: Path) -> None:
     placed: dict[str, str] = {}
     for number, names in enumerate(shards, 1):
         file = f"model-{number:05d}-of-{len(shards):05d}.safetensors" if len(shards) > 1 else "model.safetensors"
-        save_file({name: draw(name, tensors[name]) for name in names}, into / file, metadata={"format": "pt"})
+        drawn = {name: draw(name, tensors[name]) for name in names}
+        if head in drawn and shape.ends():
+            drawn[head][shape.ends()] *= shape.end_scale()
+        save_file(drawn, into / file, metadata={"format": "pt"})
         (into / file).chmod(0o644)  # safetensors writes for its owner alone; a cache may be shared
         placed |= dict.fromkeys(names, file)
     if len(shards) > 1:
@@ -141,7 +146,7 @@ def make_tokenizer(shape: Shape) -> Any:
 
     special: dict[str, Any] = {"pad_token": PAD, "unk_token": PAD, "eos_token": END}
     blank = Qwen2Tokenizer(**special, additional_special_tokens=[START, TURN_END])
-    trained = blank.train_new_from_iterator(tokenizer_texts(), vocab_size=VOCABULARY, show_progress=False)
+    trained = blank.train_new_from_iterator(tokenizer_texts(), vocab_size=OWN_WORDS, show_progress=False)
     for name, value in (("padding_side", "left"), ("model_max_length", shape.max_position_embeddings)):
         setattr(trained, name, value)
         trained.init_kwargs[name] = value  # what is not among these is not saved

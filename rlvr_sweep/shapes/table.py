@@ -2,13 +2,15 @@
 
     find_shape("qwen2_5_7b").config()         # as config.json has it
     folder("qwen2_5_7b")                      # where shapes/folder.py writes it, once
+    find_shape("qwen2_5_7b@800")              # its completions end by themselves, after 800 tokens on average
 
 A shape is its recipe, not its 15 GB: recipe_hash() stands for it in a cell's identity. Standard library only.
 """
 
 import json
+import math
 import os
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from hashlib import sha256
 from pathlib import Path
 from typing import Any, Literal
@@ -20,6 +22,8 @@ PREFIX = "shape:"  # of model.path
 SEED = 0  # of the weights
 STD = 0.02  # of the weights: what all these models were initialized with
 VERSION = 1  # raise it when the same recipe makes other weights or another tokenizer
+END_TOKENS = 120  # of a shape whose completions end; vLLM takes 128 at most, and looks through them at every token
+OWN_WORDS = 1024  # the tokenizer's vocabulary; the words beyond it are in no text
 
 
 @dataclass(frozen=True)
@@ -34,7 +38,8 @@ class Rope:
 
 @dataclass(frozen=True)
 class Shape:
-    """Field names are those of config.json. `hubs`: the published models that are of this size."""
+    """Field names are those of config.json. `hubs`: the published models that are of this size. `mean_tokens`: how long
+    completions are on average at temperature 1; None: they never end, as random weights know no end."""
 
     name: str
     architecture: Literal["qwen2", "llama", "olmo2"]
@@ -50,11 +55,12 @@ class Shape:
     tie_word_embeddings: bool
     rope: Rope | None = None
     hubs: tuple[str, ...] = ()
+    mean_tokens: int | None = None
 
     def config(self) -> dict[str, Any]:
         """The architecture, as config.json says it."""
         fields = asdict(self)
-        for other in ("name", "architecture", "rope", "rope_theta", "hubs"):
+        for other in ("name", "architecture", "rope", "rope_theta", "hubs", "mean_tokens"):
             del fields[other]
         rope: dict[str, Any] = {"rope_type": "default", "rope_theta": self.rope_theta}
         if self.rope is not None:
@@ -62,6 +68,23 @@ class Shape:
         head = self.hidden_size // self.num_attention_heads
         more = {"head_dim": head} if self.architecture == "llama" else {}
         return {"model_type": self.architecture, "initializer_range": STD, "rope_parameters": rope, **fields, **more}
+
+    def ends(self) -> list[int]:
+        """Words that end a completion, from all over the vocabulary, but for those of texts."""
+        if self.mean_tokens is None:
+            return []
+        count = max(1, min(END_TOKENS, round(self.vocab_size / self.mean_tokens)))
+        room = self.vocab_size - OWN_WORDS
+        return [OWN_WORDS + room * i // count for i in range(count)]
+
+    def end_scale(self) -> float:
+        """What the head's rows of `ends` are longer by, so that one of them is drawn once in `mean_tokens`.
+
+        Behind the last norm a state has a length of sqrt(hidden), so the logit of a word is normal with a variance of
+        s2 = hidden * STD**2, and its share of the softmax has a mean of exp(s2 / 2) over the sum. Rows c times as long
+        raise it to exp(c**2 * s2 / 2)."""
+        more = self.vocab_size / ((self.mean_tokens or self.vocab_size) * max(1, len(self.ends())))
+        return math.sqrt(1 + 2 * math.log(max(1.0, more)) / (self.hidden_size * STD**2))
 
 
 SHAPES: dict[str, Shape] = {
@@ -95,15 +118,23 @@ SHAPES: dict[str, Shape] = {
 
 
 def find_shape(name: str) -> Shape:
-    """The shape of that name; UserError with the nearest one otherwise."""
-    if name not in SHAPES:
-        raise UserError(f"model.path={PREFIX}{name}: no such shape; {nearest(name, SHAPES)}")
-    return SHAPES[name]
+    """The shape of that name, or of NAME@TOKENS; UserError with the nearest one otherwise."""
+    plain, at, tokens = name.partition("@")
+    if plain not in SHAPES:
+        raise UserError(f"model.path={PREFIX}{name}: no such shape; {nearest(plain, SHAPES)}")
+    if not at:
+        return SHAPES[plain]
+    if not tokens.isdecimal() or int(tokens) < 2:
+        raise UserError(f"model.path={PREFIX}{name}: {tokens!r} is no mean length; write {PREFIX}{plain}@800")
+    return replace(SHAPES[plain], mean_tokens=int(tokens))
 
 
 def recipe_hash(name: str) -> str:
     """SHA-256 (hex) over all that determines the weights: the architecture, the seed, the version of the code."""
-    recipe = {"config": find_shape(name).config(), "seed": SEED, "version": VERSION}
+    shape = find_shape(name)
+    recipe: dict[str, Any] = {"config": shape.config(), "seed": SEED, "version": VERSION}
+    if shape.mean_tokens is not None:
+        recipe["mean_tokens"] = shape.mean_tokens
     return sha256(json.dumps(recipe, sort_keys=True, separators=(",", ":")).encode()).hexdigest()
 
 

@@ -1,4 +1,5 @@
-"""What cells will cost, measured on finished cells like them; where there are none it is unknown, never a guess.
+"""What cells will cost, measured on finished cells like them, else scaled from what `bench` measured (calibration.py);
+where there is neither it is unknown, never a guess.
 
     found = cost([(composed, 1.0), ...], there=index(Path("runs")))       # 1.0: the whole cell is still to run
     for line in found.lines(): print(line)
@@ -14,7 +15,7 @@ import re
 import statistics
 from collections import Counter
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -23,6 +24,8 @@ from pydantic import ValidationError
 from rlvr_sweep.cell_dir import FORMAT, read_status
 from rlvr_sweep.config import schema
 from rlvr_sweep.protocol import SHARE
+from rlvr_sweep.sweep import calibration
+from rlvr_sweep.sweep.calibration import Calibration
 from rlvr_sweep.sweep.listing import duration
 
 if TYPE_CHECKING:
@@ -70,19 +73,35 @@ class Part:
 
 
 @dataclass(frozen=True)
+class Estimated:
+    """Cells that cost alike, of which none has finished, and what `bench` says of them. `seconds`: of one."""
+
+    cells: int
+    whole_cells: float
+    by: Calibration
+    seconds: float
+
+    @property
+    def hours(self) -> float:
+        return self.seconds * self.by.count * self.whole_cells / 3600
+
+
+@dataclass(frozen=True)
 class Cost:
-    """Of `cells` to run, the `parts` are known."""
+    """Of `cells` to run, the `parts` are known, and the `estimates` are of others."""
 
     cells: int
     parts: list[Part]
+    estimates: list[Estimated] = field(default_factory=list)
 
     @property
     def known_for(self) -> int:
-        return sum(part.cells for part in self.parts)
+        return sum(part.cells for part in (*self.parts, *self.estimates))
 
     def hours(self, unit: str) -> float | None:
         """None where no cell is known to take such a unit."""
         of_unit = [part.hours for part in self.parts if part.basis[0].unit == unit]
+        of_unit += [one.hours for one in self.estimates if one.by.unit == unit]
         return sum(of_unit) if of_unit else None
 
     @property
@@ -92,13 +111,23 @@ class Cost:
     @property
     def basis(self) -> str | None:
         """As in: 12 finished cells of the same model, ... (x86_64), 63 s each."""
-        if not self.parts:
-            return None
+        said = [*([self._measured] if self.parts else []), *self._benched]
+        return "; ".join(said) or None
+
+    @property
+    def _benched(self) -> list[str]:
+        """As in: bench qwen2_5_7b-gpu-vllm on 1 x NVIDIA H200, without evaluations, 5h each."""
+        times: dict[str, list[float]] = {}
+        for one in self.estimates:
+            times.setdefault(one.by.basis, []).append(one.seconds)
+        return [f"{basis}, an estimate without evaluations, {_each(seconds)} each" for basis, seconds in times.items()]
+
+    @property
+    def _measured(self) -> str:
         finished = [one for part in self.parts for one in part.basis]
         count = len(finished)
         devices = ", ".join(dict.fromkeys(one.device for one in finished))
-        times = sorted(part.seconds for part in self.parts)
-        each = " to ".join(dict.fromkeys(duration(seconds) for seconds in (times[0], times[-1])))
+        each = _each([part.seconds for part in self.parts])
         more = " or more" if any(len(part.basis) == ENOUGH for part in self.parts) else ""
         return f"{count}{more} finished cell{'s' * (count != 1)} {ALIKE} on {devices}, {each} each"
 
@@ -116,16 +145,17 @@ class Cost:
         """What a user reads."""
         if not self.cells:
             return []
-        if not self.parts:
+        if not self.known_for:
             return [f"time and disk: unknown ({self.unknown})"]
         some = f"{self.known_for:,} of {self.cells:,} cells" if self.unknown else f"{self.cells:,} cells"
         some = "1 cell" if self.cells == 1 else some
         hours = [f"{_shown(h)} {unit}-hours" for unit in ("GPU", "core") if (h := self.hours(unit)) is not None]
-        lines = [
-            f"time: about {' and '.join(hours)} for {some}",
-            f"disk: about {as_bytes(self.disk_bytes or 0.0)} for {some}, without checkpoints",
-            f"basis: {self.basis}",
-        ]
+        lines = [f"time: about {' and '.join(hours)} for {some}"]
+        if self.parts:  # no bench says how much a cell writes
+            finished = sum(part.cells for part in self.parts)
+            some = some if finished == self.known_for else f"{finished:,} of {self.cells:,} cells"
+            lines.append(f"disk: about {as_bytes(self.disk_bytes or 0.0)} for {some}, without checkpoints")
+        lines.append(f"basis: {self.basis}")
         return [*lines, f"unknown for the others: {self.unknown}"] if self.unknown else lines
 
     def as_json(self) -> dict[str, Any]:
@@ -144,13 +174,28 @@ def cost(wanted: "Sequence[tuple[Composed, float]]", there: Mapping[str, Path]) 
     """What cells to run will take, each with the share of it that is still to be done; `there` lists runs/."""
     alike: dict[str, list[float]] = {}
     beginnings: dict[str, str] = {}
+    cells: dict[str, schema.Cell] = {}
     for composed, share in wanted:
         key = _key({name: getattr(composed.cell, name) for name in SECTIONS}, composed.cell.estimator)
         alike.setdefault(key, []).append(share)
         beginnings[key] = _beginning(composed.cell)
+        cells[key] = composed.cell
     found = _finished(beginnings, there)
     parts = [Part(len(shares), sum(shares), found[key]) for key, shares in alike.items() if found[key]]
-    return Cost(len(wanted), parts)
+    others = {key: cell for key, cell in cells.items() if not found[key]}
+    return Cost(len(wanted), parts, _estimates(others, alike))
+
+
+def _estimates(cells: Mapping[str, schema.Cell], shares: Mapping[str, Sequence[float]]) -> list[Estimated]:
+    """By what `bench` measured, of those that are like one of its cells."""
+    runs = {cell.runs for cell in cells.values()}
+    known = calibration.read(folder for one in sorted(runs) for folder in calibration.places(Path(one)))
+    found = []
+    for key, cell in cells.items():
+        by = calibration.nearest(cell, known)
+        if by is not None:
+            found.append(Estimated(len(shares[key]), sum(shares[key]), by, by.seconds(cell)))
+    return found
 
 
 def _key(sections: Mapping[str, Any], estimator: schema.Estimator) -> str:
@@ -245,6 +290,11 @@ def _json(file: Path) -> dict[str, Any] | None:
 def _size(path: Path) -> int:
     """Bytes of the files below."""
     return sum(os.lstat(os.path.join(folder, name)).st_size for folder, _, names in os.walk(path) for name in names)
+
+
+def _each(times: Sequence[float]) -> str:
+    """The shortest and the longest, or one where they are told alike."""
+    return " to ".join(dict.fromkeys(duration(seconds) for seconds in (min(times), max(times))))
 
 
 def _shown(value: float) -> str:

@@ -27,9 +27,9 @@ FROM_OUTSIDE = (signal.SIGKILL, signal.SIGTERM, signal.SIGHUP, signal.SIGINT)  #
 ROOT_CAUSE = re.compile(r"exitcode\s*:\s*-(\d+)")  # torchrun's summary of the rank that failed first
 
 
-def command(directory: CellDir) -> list[str]:
+def command(directory: CellDir, module: str = "rlvr_sweep.train.worker") -> list[str]:
     """What runs a cell: the worker, or torchrun over its ranks; under SLURM on several nodes, one torchrun on each."""
-    worker = ["-m", "rlvr_sweep.train.worker", str(directory.path)]
+    worker = ["-m", module, str(directory.path)]
     compute = directory.cell.compute
     if compute.ranks == 1 and not compute.zero:  # DeepSpeed wants a process group, also of one
         return [sys.executable, *worker]

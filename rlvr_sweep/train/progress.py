@@ -49,3 +49,18 @@ class Phases:
         former, self._name, self._began = self._name, name, now
         self._say(phase=name)
         return former
+
+
+class Saving(TrainerCallback):
+    """The phase from the end of a step whose checkpoint is written until it is. It must be the last of the callbacks:
+    others ask for checkpoints."""
+
+    def __init__(self, phases: Phases) -> None:
+        self._phases, self._former = phases, ""
+
+    def on_step_end(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
+        if control.should_save:
+            self._former = self._phases.enter("checkpoint")
+
+    def on_save(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
+        self._phases.enter(self._former)

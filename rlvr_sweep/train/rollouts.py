@@ -57,7 +57,7 @@ class Rollouts:
     def collect(self, rows: Sequence[dict[str, Any]], *, number: int) -> tuple[list[Group], list[Member]]:
         """Rollout `number` (from 1) over `rows`, this rank's prompts; with dynamic sampling these are not looked at, as
         how far the data has been read depends on what was dropped."""
-        self.seconds = {"generate": 0.0, "score": 0.0}
+        self.seconds = {"generate": 0.0, "sync": 0.0, "score": 0.0}
         accelerator, wanted = self.trainer.accelerator, self.trainer.batch.prompts
         own = wanted // accelerator.num_processes
         first = accelerator.process_index * own
@@ -94,6 +94,7 @@ class Rollouts:
         parts = [slice(i, i + size) for i in range(0, len(visits), size)]
         scored = self.scorer.score(asked, [members[part] for part in parts], rollout=number)
         self.seconds["generate"] += generated - began
+        self.seconds["sync"] += getattr(self.trainer.backend, "waking", 0.0)  # of an engine apart from the model
         self.seconds["score"] += time.perf_counter() - generated
         return [Group(row, samples[part], scored[part], batch) for row, part in zip(rows, parts, strict=True)]
 

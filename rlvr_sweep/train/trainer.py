@@ -214,6 +214,7 @@ class RLVRTrainer(GRPOTrainer):
         generate, score = spent.get("generate", 0.0), spent.get("score", 0.0)
         return {
             "seconds/generate": generate,
+            "seconds/sync": spent.get("sync", 0.0),  # of these, to push the weights into vLLM and to wake it
             "seconds/score": score,
             "seconds/old_logprobs": max(0.0, prepare - generate - score),
             "seconds/update": max(0.0, seconds - prepare),

@@ -9,6 +9,7 @@ what ends a completion is what ends it under Hugging Face.
 """
 
 import importlib.util
+import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from typing import Any
@@ -49,7 +50,8 @@ def request(sampling: Sampling, *, seed: int, ends: Sequence[int], stop: Sequenc
 
 
 class VLLM:
-    """An engine that answers requests of token ids. `awake` is entered for every call, on all ranks alike."""
+    """An engine that answers requests of token ids. `awake` is entered for every call, on all ranks alike; the last one
+    took `waking` seconds, to push the weights above all."""
 
     def __init__(
         self,
@@ -60,6 +62,7 @@ class VLLM:
         awake: Callable[[], AbstractContextManager] = nullcontext,
     ) -> None:
         self.llm, self.ends, self.stop, self.awake = llm, ends, stop, awake
+        self.waking = 0.0
 
     def generate(self, prompts: Sequence[list[int]], sampling: Sampling, *, seeds: Sequence[int]) -> list[Sample]:
         """One completion a prompt, drawn by its seed. On a GPU what else is in the batch can change a late digit of
@@ -67,7 +70,9 @@ class VLLM:
         from vllm import SamplingParams  # pyright: ignore[reportMissingImports]
 
         asked = [SamplingParams(**request(sampling, seed=seed, ends=self.ends, stop=self.stop)) for seed in seeds]
+        began = time.perf_counter()
         with self.awake():
+            self.waking = time.perf_counter() - began
             requests = [{"prompt_token_ids": ids} for ids in prompts]
             outputs = self.llm.generate(requests, sampling_params=asked, use_tqdm=False) if requests else []
         return [_sample(output.outputs[0], with_logprobs=sampling.logprobs) for output in outputs]

@@ -117,7 +117,7 @@ def train(directory: CellDir, *, say: Callable[..., None], is_main: bool, began:
     from rlvr_sweep.train.mirror import Mirror, NullMirror
     from rlvr_sweep.train.model import load, lora
     from rlvr_sweep.train.problems import prepare
-    from rlvr_sweep.train.progress import Clock, Phases, Progress
+    from rlvr_sweep.train.progress import Clock, Phases, Progress, Saving
     from rlvr_sweep.train.recorder import Recorder
     from rlvr_sweep.train.scoring import Scorer
     from rlvr_sweep.train.stopping import Stopping
@@ -179,7 +179,7 @@ def train(directory: CellDir, *, say: Callable[..., None], is_main: bool, began:
             train_dataset=Dataset.from_list(problems.visits),
             processing_class=tokenizer,
             peft_config=lora(cell),
-            callbacks=[clock, stopping, evaluation, Progress(say)],
+            callbacks=[clock, stopping, evaluation, Progress(say), Saving(phases)],
         )
         trainer.remove_callback(PrinterCallback)  # every number is in metrics.jsonl
         stopping.accelerator = trainer.accelerator

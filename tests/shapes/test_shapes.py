@@ -7,6 +7,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 
 from rlvr_sweep.cell_dir import CellDir
@@ -127,3 +128,39 @@ def test_a_cell_of_a_shape_runs_on_the_cpu(cache: Path, make_cell: Callable[...,
     assert directory.read_status()["state"] == "done"
     metrics = [json.loads(line) for line in (directory.path / "metrics.jsonl").read_text().splitlines()]
     assert len(metrics) == 2
+
+
+def test_completions_of_a_shape_may_end_by_chance(cache: Path) -> None:
+    """As long on average as asked for, whoever samples: the end tokens are in the folder, where all of them look."""
+    import torch
+    from transformers import AutoModelForCausalLM
+
+    from rlvr_sweep.train.generation import Sampling, Untrained
+    from rlvr_sweep.train.model import load
+
+    lines = ["model=shape/tiny", "model.path=shape:tiny@16"]
+    one = compose_or_refuse(lines, multirun=False)[0]
+    assert one.hashes["model"] not in (table.recipe_hash("tiny"), table.recipe_hash("tiny@17"))
+    model, tokenizer = load(one.cell)
+    plain: Any = AutoModelForCausalLM.from_pretrained(table.folder("tiny@16"))  # as TRL's stock trainer and vLLM
+    ends = model.generation_config.eos_token_id
+    assert ends == plain.generation_config.eos_token_id
+    assert len(ends) <= 128 and set(table.find_shape("tiny@16").ends()) < set(ends)
+    device = torch.device("cpu")
+    backend = Untrained(model, tokenizer, device=device, dtype="float32", stop=[], batch=None)
+    prompts = [[i % 900 + 8, 50, 60, 70] for i in range(600)]
+    samples = backend.generate(prompts, Sampling(128, 1.0), seeds=list(range(600)))
+    mean = sum(len(s.ids) for s in samples) / len(samples)
+    assert abs(mean - 16) < 3  # the standard error is 0.65; and words are drawn with unequal odds
+    assert sum(s.truncated for s in samples) < 10
+
+
+def test_rows_of_end_tokens_are_scaled_to_the_mean_length() -> None:
+    for name, tokens in (("qwen2_5_1_5b", 800), ("qwen2_5_7b", 800), ("olmo2_7b", 200)):
+        shape = table.find_shape(f"{name}@{tokens}")
+        assert len(set(shape.ends())) == table.END_TOKENS and max(shape.ends()) < shape.vocab_size
+        variance = shape.hidden_size * table.STD**2
+        share = len(shape.ends()) / shape.vocab_size * np.exp((shape.end_scale() ** 2 - 1) * variance / 2)
+        assert share == pytest.approx(1 / tokens)
+    assert table.find_shape("qwen2_5_7b@20000").end_scale() == pytest.approx(1, abs=0.1)
+    assert table.find_shape("qwen2_5_7b").ends() == []

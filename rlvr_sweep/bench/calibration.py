@@ -1,0 +1,170 @@
+"""The document that `bench` writes and `plan` reads (sweep/calibration.py): machine, versions, command, measures.
+
+write(place(None, name(cell, machine), runs=Path("runs")), document(found, environment, ours=..., ...))
+"""
+
+import json
+import os
+import platform
+import re
+import subprocess
+import time
+from collections.abc import Mapping
+from dataclasses import asdict
+from pathlib import Path
+from statistics import fmean
+from typing import Any
+
+from rlvr_sweep.bench.measured import Measured
+from rlvr_sweep.bench.setting import Setting
+from rlvr_sweep.cell_dir import write_atomically
+from rlvr_sweep.config.rules import arm, sampled_completions
+from rlvr_sweep.config.schema import Cell
+from rlvr_sweep.config.tree import PACKAGE, launch_dir
+from rlvr_sweep.errors import UserError
+from rlvr_sweep.shapes.sizes import Sizes
+from rlvr_sweep.sweep import calibration
+
+DIGITS = 6
+
+
+def machine(cell: Cell, environment: Mapping[str, Any], *, gpus: int) -> dict[str, Any]:
+    """What a cell ran on, by its env.json; no names of hosts or users."""
+    on_gpus = gpus > 0
+    return {
+        "device": environment["devices"][0],
+        "count": gpus if on_gpus else cell.compute.ranks * (cell.compute.threads or 1),
+        "unit": "GPU" if on_gpus else "core",
+        "cpu": _cpu(),
+        "cores": os.cpu_count(),
+        "cuda": environment["cuda"],
+    }
+
+
+def stock(cell: Cell, found: Mapping[str, Any], *, peak: Mapping[str, int]) -> dict[str, Any]:
+    """What bench/stock.py wrote, without its first rollout."""
+    batch = arm(cell)
+    seconds = sum(found["step_seconds"][batch.updates :]) / (batch.rollouts - 1)
+    return {
+        "rollout_seconds": seconds,
+        "completions_per_hour": 3600 * batch.rollout_size / seconds,
+        "completion_tokens": fmean(found["completion_tokens"][1:]),
+        "peak_bytes": max(peak.values(), default=None),
+    }
+
+
+def document(
+    found: Setting,
+    environment: Mapping[str, Any],
+    *,
+    ours: Measured,
+    sizes: Sizes | None,
+    machine: dict[str, Any],
+    peak: Mapping[str, int],
+    command: str,
+) -> dict[str, Any]:
+    """Everything a reader needs to judge the numbers, and `plan` to scale them."""
+    whole = found.whole
+    derived = {"rollout_seconds": ours.rollout_seconds, "completions_per_hour": ours.completions_per_hour}
+    made: dict[str, Any] = {
+        "format": calibration.FORMAT,
+        "name": name(whole, machine),
+        "written": time.strftime("%Y-%m-%d", time.gmtime()),
+        "command": command,
+        "commit": _commit(),
+        "machine": machine,
+        "versions": environment["versions"],
+        "notes": found.notes,
+        "model": whole.model.name,
+        "parameters": sizes.parameters if sizes else None,
+        "setting": calibration.setting(whole),
+        "work": calibration.work(whole),
+        "cell": _cell(whole),
+        "measured": asdict(ours) | derived | {"peak_bytes": max(peak.values(), default=None)},
+        "stock": None,
+    }
+    seconds = calibration.Calibration.of(made).seconds(whole)
+    floor = sum(ours.floor.values()) * arm(whole).rollouts if ours.floor else None
+    hours = machine["count"] / 3600
+    made["whole"] = {
+        "rollouts": arm(whole).rollouts,
+        "seconds": seconds,
+        "hours": seconds * hours,
+        "floor_hours": None if floor is None else floor * hours,
+    }
+    return _rounded(made)
+
+
+def with_stock(made: dict[str, Any], stock: dict[str, Any]) -> dict[str, Any]:
+    """The document beside what TRL's stock trainer took; `ratio`: completions an hour to its."""
+    ratio = made["measured"]["completions_per_hour"] / stock["completions_per_hour"]
+    return made | {"stock": _rounded(stock | {"ratio": ratio})}
+
+
+def _cell(cell: Cell) -> dict[str, Any]:
+    """How a rollout is made, in words of the configuration."""
+    algo, compute = cell.algo, cell.compute
+    keys = ("micro_batch", "generate_batch", "gradient_checkpointing", "vllm_memory", "vllm_sleep", "checkpoint_every")
+    return {
+        "prompts": arm(cell).prompts,
+        "completions": sampled_completions(cell),
+        "updates": arm(cell).updates,
+        "max_prompt_tokens": algo.max_prompt_tokens,
+        "max_completion_tokens": algo.max_completion_tokens,
+        "compute": compute.name,
+        "attention": cell.model.attention,
+        **{key: getattr(compute, key) for key in keys},
+    }
+
+
+def place(out: Path | None, name: str, *, runs: Path) -> Path:
+    """The file of that name: in `out`, in a checkout's launch/calibration, or else in runs/_bench."""
+    is_checkout = (PACKAGE.parent / "pyproject.toml").is_file()
+    return (out or (launch_dir() / "calibration" if is_checkout else runs / calibration.OWN)) / f"{name}.json"
+
+
+def write(file: Path, document: dict[str, Any]) -> None:
+    """UserError where it cannot be written."""
+    try:
+        file.parent.mkdir(parents=True, exist_ok=True)
+        write_atomically(file, json.dumps(document, indent=1, allow_nan=False) + "\n")
+    except OSError as error:
+        raise UserError(f"{file}: cannot be written ({error.strerror}); write --out DIR") from None
+
+
+def name(cell: Cell, machine: Mapping[str, Any]) -> str:
+    """As in shape-qwen2_5_7b-zero2_x4-vllm-h200x4."""
+    device = machine["device"].replace("NVIDIA", "").strip().lower()
+    lora = "-lora" if cell.model.lora else ""
+    words = f"{cell.model.name}{lora}-{cell.compute.name}-{cell.compute.backend}-{device}x{machine['count']}"
+    return re.sub(r"[^A-Za-z0-9._-]+", "-", words)
+
+
+def _cpu() -> str:
+    """The processor's name as Linux tells it."""
+    try:
+        lines = Path("/proc/cpuinfo").read_text().splitlines()
+    except OSError:
+        lines = []
+    return next((line.partition(":")[2].strip() for line in lines if line.startswith("model name")), platform.machine())
+
+
+def _commit() -> str | None:
+    """Of the checkout that ran; None for an installed package."""
+    try:
+        said = subprocess.run(
+            ["git", "-C", str(PACKAGE.parent), "rev-parse", "--short=12", "HEAD"],
+            capture_output=True, text=True, check=False,
+        )  # fmt: skip
+    except OSError:
+        return None
+    return said.stdout.strip() or None
+
+
+def _rounded(value: Any) -> Any:
+    """Floats at the digits that mean something."""
+    if isinstance(value, float):
+        return float(f"{value:.{DIGITS}g}")
+    if isinstance(value, dict):
+        return {key: _rounded(item) for key, item in value.items()}
+    return [_rounded(item) for item in value] if isinstance(value, list) else value

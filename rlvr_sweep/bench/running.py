@@ -1,0 +1,121 @@
+"""Runs the two things that `bench` times, each in a process tree of its own of which nothing is left behind.
+
+with Peak(gpus) as peak: run_cell(directory)
+peak.bytes                      # the most that was in use on each GPU
+"""
+
+import contextlib
+import os
+import signal
+import subprocess
+import threading
+import time
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from types import TracebackType
+
+from rlvr_sweep.cell_dir import CellDir
+from rlvr_sweep.lifeline import dies_with_parent
+from rlvr_sweep.protocol import DONE
+from rlvr_sweep.sweep import memory
+from rlvr_sweep.sweep.process import CellProcess, command
+from rlvr_sweep.sweep.slots import Lease, Slots, need
+from rlvr_sweep.train.deepspeed import check_installed
+
+POLL_S = 0.1
+
+
+def lease(directory: CellDir) -> Lease:
+    """The GPUs or cores for this cell. UserError where this machine has too few, or they too little memory."""
+    cell, slots = directory.cell, Slots.of_this_machine()
+    wanted = need(cell.compute, has_gpus=bool(slots.gpus))
+    slots.check(wanted)
+    check_installed(cell.compute)
+    if wanted.gpus:
+        memory.check(cell, memory.smallest(slots.gpus), gpus=len(slots.gpus))
+    given = slots.take(wanted)
+    assert given is not None  # nobody else has taken of them
+    return given
+
+
+def run_cell(directory: CellDir, given: Lease) -> int:
+    """The cell's own worker, as a sweep starts it; its exit code."""
+    process = CellProcess.start(directory, given, seen=0)
+    try:
+        while process.is_running:
+            time.sleep(POLL_S)
+    finally:
+        process.kill()
+    return process.settle()
+
+
+def run_stock(directory: CellDir, given: Lease, out: Path, log: Path) -> int:
+    """bench/stock.py on the same GPUs; its exit code."""
+    environment = {**os.environ, "CUDA_VISIBLE_DEVICES": ",".join(given.gpus), "PYTHONUNBUFFERED": "1"}
+    with log.open("w") as file:
+        process = subprocess.Popen(
+            [*command(directory, module="rlvr_sweep.bench.stock"), str(out)],
+            stdout=file,
+            stderr=subprocess.STDOUT,
+            env=environment,
+            start_new_session=True,
+            preexec_fn=dies_with_parent(signal.SIGTERM),
+        )
+        try:
+            return process.wait()
+        finally:
+            with contextlib.suppress(ProcessLookupError):
+                os.killpg(process.pid, signal.SIGKILL)
+            process.wait()
+
+
+@contextmanager
+def stoppable() -> Iterator[None]:
+    """SIGTERM and SIGHUP end the block as Ctrl-C does, so that what was started is ended and removed."""
+
+    def interrupt(number: int, frame: object) -> None:
+        raise KeyboardInterrupt
+
+    former = {number: signal.signal(number, interrupt) for number in (signal.SIGTERM, signal.SIGHUP)}
+    try:
+        yield
+    finally:
+        for number, handler in former.items():
+            signal.signal(number, handler)
+
+
+class Peak:
+    """The most bytes in use on each of some GPUs (as CUDA_VISIBLE_DEVICES names them), others' included."""
+
+    def __init__(self, gpus: Sequence[str]) -> None:
+        self.gpus = gpus
+        self.bytes: dict[str, int] = {}
+        self._ended = threading.Event()
+        self._thread = threading.Thread(target=self._watch, daemon=True)
+
+    def __enter__(self) -> "Peak":
+        if self.gpus:
+            self._thread.start()
+        return self
+
+    def __exit__(self, kind: type | None, error: BaseException | None, trace: TracebackType | None) -> None:
+        self._ended.set()
+        if self.gpus:
+            self._thread.join()
+
+    def _watch(self) -> None:
+        query = ["nvidia-smi", "--query-gpu=index,uuid,memory.used", "--format=csv,noheader,nounits"]
+        while not self._ended.wait(0.5):
+            try:
+                said = subprocess.run(query, capture_output=True, text=True, check=True, timeout=30).stdout
+            except (OSError, subprocess.SubprocessError):
+                return
+            for gpu, used in memory.read_memory(said).items():
+                if gpu in self.gpus:
+                    self.bytes[gpu] = max(used, self.bytes.get(gpu, 0))
+
+
+def why(directory: CellDir, code: int) -> str:
+    """What a failed cell said of itself."""
+    return directory.read_status().get("reason") or f"ended by exit code {code}" if code != DONE else ""

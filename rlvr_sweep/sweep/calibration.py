@@ -1,0 +1,137 @@
+"""What `bench` measured, as JSON files: `plan` goes by them where no cell like a new one has ever finished.
+
+    found = read([launch_dir() / "calibration", Path("runs/_bench")])
+    nearest(cell, found).seconds(cell)      # of the whole cell, without its evaluations; None: nothing is like it
+
+A machine, a model of as many parameters and the same split of the work; lengths and batches are scaled.
+"""
+
+import json
+import math
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal
+
+from rlvr_sweep.config.rules import arm, sampled_completions
+from rlvr_sweep.config.schema import Cell
+from rlvr_sweep.config.tree import launch_dir
+from rlvr_sweep.shapes.sizes import Unknown
+from rlvr_sweep.sweep.memory import sizes_of
+
+FORMAT = 1
+OWN = "_bench"  # under runs/: what was measured where there is no checkout to put it in
+GENERATED: tuple[str, ...] = ("generate",)  # phases that grow with the tokens sampled,
+SCORED: tuple[str, ...] = ("score", "rest")  # with the completions sampled,
+TRAINED: tuple[str, ...] = ("old_logprobs", "update")  # and with the tokens trained on
+
+
+def setting(cell: Cell) -> dict[str, Any]:
+    """What must be equal, besides the parameters, for a measurement to say something of another cell."""
+    compute, lora = cell.compute, cell.model.lora
+    same = {key: getattr(compute, key) for key in ("device", "ranks", "backend", "zero", "offload")}
+    return {"dtype": cell.model.dtype, "lora_rank": None if lora is None else lora.rank} | same
+
+
+def work(cell: Cell) -> dict[str, int]:
+    """The sizes of a rollout that may differ."""
+    batch = arm(cell)
+    return {
+        "sampled": batch.prompts * sampled_completions(cell),
+        "trained": batch.rollout_size,
+        "max_completion_tokens": cell.algo.max_completion_tokens,
+    }
+
+
+@dataclass(frozen=True)
+class Calibration:
+    """A file of `bench`. `seconds_by_phase` are of a mean rollout, with `mean_tokens` a completion."""
+
+    name: str
+    device: str
+    count: int
+    unit: Literal["GPU", "core"]
+    parameters: int
+    setting: dict[str, Any]
+    work: dict[str, int]
+    mean_tokens: float
+    prompt_tokens: float
+    seconds_by_phase: dict[str, float]
+    checkpoint: float | None  # seconds of one
+    startup: float
+
+    @classmethod
+    def of(cls, document: dict[str, Any]) -> "Calibration":
+        """Raises KeyError, TypeError or ValueError where the document is none."""
+        if document["format"] != FORMAT:
+            raise ValueError(document["format"])
+        machine, measured = document["machine"], document["measured"]
+        return cls(
+            name=document["name"],
+            device=machine["device"],
+            count=machine["count"],
+            unit=machine["unit"],
+            parameters=document["parameters"],
+            setting=document["setting"],
+            work=document["work"],
+            mean_tokens=measured["completion_tokens"],
+            prompt_tokens=measured["prompt_tokens"],
+            seconds_by_phase=measured["seconds"],
+            checkpoint=measured["checkpoint"],
+            startup=measured["startup"],
+        )
+
+    @property
+    def basis(self) -> str:
+        """As in: bench qwen2_5_7b-zero2_x4-vllm-h200x4 on 4 x NVIDIA H200."""
+        return f"bench {self.name} on {self.count} x {self.device}"
+
+    def mean_tokens_of(self, cell: Cell) -> float:
+        """Completions of a cell are taken to be as long as the measured ones, within its limit."""
+        return min(self.mean_tokens, cell.algo.max_completion_tokens)
+
+    def rollout_seconds(self, cell: Cell) -> float:
+        """Of one rollout of a cell like it."""
+        wanted, mean = work(cell), self.mean_tokens_of(cell)
+        completions = wanted["sampled"] / self.work["sampled"]
+        whole = (self.prompt_tokens + mean) / (self.prompt_tokens + self.mean_tokens)
+        scale: dict[str, float] = dict.fromkeys(GENERATED, completions * mean / self.mean_tokens)
+        scale |= dict.fromkeys(SCORED, completions)
+        scale |= dict.fromkeys(TRAINED, wanted["trained"] / self.work["trained"] * whole)
+        return sum(seconds * scale.get(phase, 1.0) for phase, seconds in self.seconds_by_phase.items())
+
+    def seconds(self, cell: Cell) -> float:
+        """Of the whole cell with its start and its checkpoints, without evaluations."""
+        batch, every = arm(cell), cell.compute.checkpoint_every
+        checkpoints = batch.rollouts / (every * batch.stretch) if every else 0.0
+        return self.startup + batch.rollouts * self.rollout_seconds(cell) + checkpoints * (self.checkpoint or 0.0)
+
+
+def places(runs: Path) -> list[Path]:
+    """Where calibrations lie: the shipped ones, and the user's own."""
+    return [launch_dir() / "calibration", runs / OWN]
+
+
+def read(folders: Iterable[Path]) -> list[Calibration]:
+    """All in these folders; a file that is none, or another version's, is no basis."""
+    found = []
+    for file in (file for folder in folders for file in sorted(folder.glob("*.json"))):
+        try:
+            found.append(Calibration.of(json.loads(file.read_text())))
+        except (OSError, ValueError, KeyError, TypeError):
+            continue
+    return found
+
+
+def nearest(cell: Cell, found: Sequence[Calibration]) -> Calibration | None:
+    """Of the calibrations that are like this cell the one whose rollouts are most like its own; None: there is none."""
+    wanted = setting(cell)
+    like = [one for one in found if one.setting == wanted]
+    if not like:
+        return None
+    try:
+        parameters = sizes_of(cell).parameters
+    except Unknown:
+        return None
+    like = [one for one in like if one.parameters == parameters]
+    return min(like, key=lambda one: abs(math.log(work(cell)["sampled"] / one.work["sampled"])), default=None)

@@ -1,0 +1,112 @@
+"""`bench` on a CPU: what it measures, writes and leaves behind; and a mistake is one line."""
+
+import json
+from pathlib import Path
+
+import pytest
+
+from rlvr_sweep.bench import floor, measured
+from rlvr_sweep.bench.commands import main
+from rlvr_sweep.bench.setting import one, prepare
+from rlvr_sweep.cell_dir import CellDir
+from rlvr_sweep.errors import UserError
+from rlvr_sweep.sweep import calibration
+
+TINY = ["model=shape/tiny", "compute=cpu", "algo.max_prompt_tokens=256", "algo.max_completion_tokens=40"]
+TINY += ["algo.prompts_per_rollout=4", "algo.completions_per_prompt=4", "algo.updates_per_rollout=2"]
+
+
+@pytest.mark.slow
+def test_ours_and_stock(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+    monkeypatch.setenv("HF_HOME", str(tmp_path / "hf"))
+    monkeypatch.setitem(floor.DEVICES, "64", floor.Device(1e12, 1e11))  # any processor here
+    words = [*TINY, f"runs={tmp_path / 'runs'}", "--mean-tokens", "20", "--stock", "--out", str(tmp_path / "out")]
+    assert main(words) == 0
+    shown = capsys.readouterr().out
+    for word in ("generate", "update", "checkpoint", "tokens/s", "core-hours", "TRL's stock trainer", "by chance"):
+        assert word in shown
+    assert not (tmp_path / "runs").exists()
+    [file] = (tmp_path / "out").glob("*.json")
+    found = json.loads(file.read_text())
+    times, whole = found["measured"], found["whole"]
+    assert times["rollouts"] == 2 and times["completions"] == 16
+    assert all(times["seconds"][phase] > 0 for phase in ("generate", "update", "old_logprobs"))
+    assert times["rollout_seconds"] == pytest.approx(sum(times["seconds"].values()), rel=1e-4)
+    assert times["completions_per_hour"] == pytest.approx(16 * 3600 / times["step_seconds"], rel=1e-4)
+    assert 0 < times["roofline"] < 1 and times["mfu"] is None and times["checkpoint"] > 0
+    wanted = times["startup"] + 20 * times["rollout_seconds"] + 20 / 5 * times["checkpoint"]
+    assert whole["seconds"] == pytest.approx(wanted, rel=1e-4) and whole["rollouts"] == 20
+    assert whole["floor_hours"] < whole["hours"]
+    for length in (times["completion_tokens"], found["stock"]["completion_tokens"]):
+        assert 8 < length < 28  # 17 on average, of 32 completions
+    assert found["stock"]["ratio"] > 0
+    assert calibration.Calibration.of(found).basis.startswith("bench shape-tiny-cpu-hf-")
+
+
+def test_the_setting_is_the_cell_with_fewer_rollouts(tmp_path: Path) -> None:
+    asked = one([*TINY, "eval.every=1", "seed=3"])
+    found = prepare(asked, rollouts=2, mean_tokens=50, scratch=tmp_path)
+    cell, whole = found.composed.cell, found.whole
+    assert (cell.algo.rollouts, whole.algo.rollouts) == (2, 20)
+    assert cell.algo.model_copy(update={"rollouts": 20}) == whole.algo
+    assert (cell.seed, cell.reward, cell.estimator, cell.data) == (3, whole.reward, whole.estimator, whole.data)
+    assert not cell.eval.benchmarks and cell.tracking.mode == "off" and not cell.compute.keep_model
+    assert cell.model.path == "shape:tiny@50" and cell.compute.checkpoint_every == 2
+    assert any("by chance" in note for note in found.notes)
+
+
+def test_a_dataset_that_is_not_here_is_made_on_the_spot(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("HF_HOME", str(tmp_path / "hf"))
+    asked = one([*TINY, "data=deepscaler"])
+    found = prepare(asked, rollouts=2, mean_tokens=None, scratch=tmp_path / "scratch")
+    assert found.composed.cell.data.kind == "file" and "data" in found.composed.hashes
+    assert any(note.startswith("problems made on the spot") for note in found.notes)
+    assert any(note.startswith("every completion has 40 tokens") for note in found.notes)
+
+
+def test_lengths_are_those_of_the_record_by_rank(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
+    found = prepare(one([*TINY, "compute.ranks=2"]), rollouts=2, mean_tokens=None, scratch=tmp_path)
+    directory = CellDir.create(found.composed)
+    (directory.path / "rollouts").mkdir()
+    rows = [
+        {"prompt": "ab" if i < 8 else "abc", "tokens": i + 1, "trained": int(i != 3), "generation_batch": 1}
+        for i in range(16)
+    ]
+    pq.write_table(pa.Table.from_pylist(rows), directory.path / "rollouts" / "part-00002.parquet")
+    monkeypatch.setattr(measured, "prompt_ids", lambda cell, texts: {text: [0] * len(text) for text in texts})
+    rollout = measured.read_rollout(directory, 2)
+    assert [len(rank) for rank in rollout.sampled] == [8, 8]
+    assert (rollout.sampled[0][0], rollout.sampled[1][0]) == ((2, 1), (3, 9))
+    assert len(rollout.trained) == 15 and (2, 4) not in rollout.trained
+
+
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        (["--rollouts", "1"], "the first only warms up; write 2 or more"),
+        (["--rollouts", "x"], "bench: argument --rollouts"),
+        (["--mean-tokens", "1"], "write a length between 2 and 1024"),
+        (["model.path=shape:tiny@x"], "no mean length; write shape:tiny@800"),
+        (["seed=0,1"], "times one cell, these are 2"),
+        (["compute.nodes=2", "compute.ranks=4"], "write compute.nodes=1 compute.ranks=2"),
+        (["--out", __file__], "is no folder"),
+        (["runs=/proc/nowhere"], "write runs=DIR"),
+        (["algo.rollout=3"], "unknown key"),
+    ],
+)
+def test_a_mistake_is_one_line_and_nothing_is_left(
+    words: list[str], said: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(UserError, match=said) as caught:
+        main([*TINY, *words])
+    assert len(str(caught.value).splitlines()) == 1
+    assert not list(tmp_path.iterdir())
+
+
+def test_real_weights_end_by_themselves(tmp_path: Path) -> None:
+    with pytest.raises(UserError, match="only random weights"):
+        prepare(one(["model=lab/qwen"]), rollouts=2, mean_tokens=50, scratch=tmp_path)

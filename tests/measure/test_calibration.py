@@ -1,0 +1,119 @@
+"""`plan` goes by what `bench` measured where no cell like a new one has finished, and says so."""
+
+import json
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from rlvr_sweep.cell_dir import index
+from rlvr_sweep.config.compose import Composed, compose_or_refuse
+from rlvr_sweep.sweep import calibration
+from rlvr_sweep.sweep.cost import Cost, cost
+from rlvr_sweep.sweep.memory import sizes_of
+
+LINES = ("model=shape/qwen2_5_7b", "data=lab/add", "eval=none", "compute=zero2_x4", "compute.backend=vllm")
+LINES += ("compute.checkpoint_every=0", "algo.rollouts=100", "algo.max_completion_tokens=3072")
+
+
+@cache
+def composed(*more: str) -> Composed:
+    return compose_or_refuse([*LINES, *more], multirun=False)[0]
+
+
+def document(**changes: Any) -> dict[str, Any]:
+    """Of that cell on four H200s: 36 s a rollout, 100 s to start."""
+    cell = composed().cell
+    seconds = {"generate": 10.0, "sync": 2.0, "score": 1.0, "old_logprobs": 3.0, "update": 19.0, "rest": 1.0}
+    measured = {"completion_tokens": 800.0, "prompt_tokens": 200.0, "seconds": seconds}
+    measured |= {"checkpoint": None, "startup": 100.0}
+    made = {
+        "format": 1,
+        "name": "seven",
+        "machine": {"device": "NVIDIA H200", "count": 4, "unit": "GPU"},
+        "parameters": sizes_of(cell).parameters,
+        "setting": calibration.setting(cell),
+        "work": calibration.work(cell),
+        "measured": measured,
+    }
+    return made | changes
+
+
+@pytest.fixture
+def runs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A runs folder, and no shipped calibration."""
+    monkeypatch.setattr(calibration, "launch_dir", lambda: tmp_path / "launch")
+    (tmp_path / "runs" / calibration.OWN).mkdir(parents=True)
+    return tmp_path / "runs"
+
+
+def keep(runs: Path, made: dict[str, Any]) -> None:
+    (runs / calibration.OWN / f"{made['name']}.json").write_text(json.dumps(made))
+
+
+def of(runs: Path, *more: str) -> Cost:
+    return cost([(composed(f"runs={runs}", *more), 1.0)], index(runs))
+
+
+def test_a_cell_like_it_takes_its_rollouts_as_long(runs: Path) -> None:
+    keep(runs, document())
+    found = of(runs)
+    assert found.hours("GPU") == pytest.approx(4 * (100 + 100 * 36) / 3600)
+    assert (found.hours("core"), found.known_for, found.unknown, found.disk_bytes) == (None, 1, None, None)
+    assert found.lines() == [
+        "time: about 4.1 GPU-hours for 1 cell",
+        "basis: bench seven on 4 x NVIDIA H200, an estimate without evaluations, 62 min each",
+    ]
+    assert found.as_json()["basis"] == found.basis
+
+
+def test_batches_and_lengths_are_scaled(runs: Path) -> None:
+    one = calibration.Calibration.of(document())
+    assert one.rollout_seconds(composed().cell) == pytest.approx(36)
+    twice = composed("algo.prompts_per_rollout=32").cell
+    assert one.rollout_seconds(twice) == pytest.approx(2 * 36 - 2)  # the weights are pushed once
+    short = composed("algo.max_completion_tokens=400").cell
+    assert one.rollout_seconds(short) == pytest.approx(10 / 2 + 2 + 1 + (3 + 19) * 600 / 1000 + 1)
+    votes = composed("algo.votes_per_prompt=16").cell
+    assert one.rollout_seconds(votes) == pytest.approx(10 * 2 + 2 + 1 * 2 + 3 + 19 + 1 * 2)
+    saved = document()
+    saved["measured"] |= {"checkpoint": 50.0}
+    often = composed("compute.checkpoint_every=10").cell
+    assert calibration.Calibration.of(saved).seconds(often) == pytest.approx(100 + 100 * 36 + 10 * 50)
+
+
+def test_the_published_model_of_that_size_is_like_its_shape(runs: Path) -> None:
+    keep(runs, document())
+    assert of(runs, "model=qwen2.5_math_7b").known_for == 1
+
+
+@pytest.mark.parametrize(
+    "line",
+    ["compute=zero3_x4", "compute.backend=hf", "compute=zero2_x8", "model=shape/olmo2_7b", "model.lora={rank: 16}"],
+)
+def test_another_model_or_split_is_not_like_it(runs: Path, line: str) -> None:
+    keep(runs, document())
+    found = of(runs, line, *(["compute.backend=vllm"] if line.startswith("compute=") else []))
+    assert (found.known_for, found.hours("GPU"), found.basis) == (0, None, None)
+    assert found.lines()[0].startswith("time and disk: unknown (no finished cell with the same model")
+
+
+def test_of_several_the_most_similar_counts(runs: Path) -> None:
+    small = document(name="small")
+    small["work"] = {name: size // 4 for name, size in small["work"].items()}
+    keep(runs, small)
+    keep(runs, document())
+    assert "bench seven" in (of(runs).basis or "")
+    assert "bench small" in (of(runs, "algo.prompts_per_rollout=4", "compute.micro_batch=2").basis or "")
+
+
+@pytest.mark.parametrize("text", ["{", "[]", "{}", json.dumps({"format": 99})])
+def test_a_file_that_is_none_is_no_basis(runs: Path, text: str) -> None:
+    (runs / calibration.OWN / "broken.json").write_text(text)
+    assert of(runs).known_for == 0
+
+
+def test_what_is_shipped_can_be_read() -> None:
+    folder = calibration.launch_dir() / "calibration"
+    assert len(calibration.read([folder])) == len(list(folder.glob("*.json")))
