@@ -137,10 +137,11 @@ class HuggingFace:
                 trainer.accelerator,
                 gather_deepspeed3_params=trainer.args.ds3_gather_for_generation,
                 gradient_checkpointing_kwargs=trainer.args.gradient_checkpointing_kwargs,
-            ) as model,
+            ) as unwrapped,
             torch.no_grad(),
             trainer.accelerator.autocast(),
         ):
+            model: Any = unwrapped
             was_training = model.training
             model.eval()
             try:

@@ -32,8 +32,8 @@ class Probe(trainer.RLVRTrainer):
         self._cut: list[list[int]] = []
 
     def _parameters(self, pick: Any) -> dict[str, torch.Tensor]:
-        named = self.accelerator.unwrap_model(self.model).named_parameters()
-        return {name: pick(parameter).detach().clone() for name, parameter in named}
+        model: Any = self.accelerator.unwrap_model(self.model)
+        return {name: pick(parameter).detach().clone() for name, parameter in model.named_parameters()}
 
     def _generate_and_score_completions(self, inputs: list[dict[str, Any]]) -> dict[str, Any]:
         output = super()._generate_and_score_completions(inputs)
