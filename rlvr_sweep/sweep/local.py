@@ -109,7 +109,7 @@ class Scheduler:
         former = listen(self.asked)
         try:
             if self._forks and not self.asked:
-                self._server = ForkServer(self.slots.gpus, {**os.environ, **COMMON})
+                self._start_server()
             with self._view:
                 while self._waiting or self._running:
                     self._heed()
@@ -192,10 +192,19 @@ class Scheduler:
             self.slots.give(lease)
             return
 
+    def _start_server(self) -> None:
+        try:
+            self._server = ForkServer(self.slots.gpus, {**os.environ, **COMMON})
+        except OSError as error:  # too many processes or open files
+            self._say_no_fork(str(error))
+
     def _heed_server(self) -> None:
         if self._server is not None and self._server.fault is not None:
-            self._view.say(f"rlvr_sweep: fork server: {self._server.fault}; each cell now imports torch for itself")
+            self._say_no_fork(self._server.fault)
             self._end_server()
+
+    def _say_no_fork(self, reason: str) -> None:
+        self._view.say(f"rlvr_sweep: fork server: {reason}; each cell now imports torch for itself")
 
     def _end_server(self) -> None:
         if self._server is not None:

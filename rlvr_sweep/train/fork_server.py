@@ -117,14 +117,13 @@ def _become_worker(channel: socket.socket, request: dict[str, Any], log: int) ->
     """What Popen and a new interpreter would have done: see sweep/process.py."""
     os.setsid()
     end = time.monotonic() + ADOPTION_S
-    while os.getppid() != request["launcher"]:  # until the process between has ended
-        if time.monotonic() > end:
-            raise RuntimeError("the launcher is gone")
+    while os.getppid() != request["launcher"] and time.monotonic() < end:  # until the process between has ended
         time.sleep(0.0005)
     if with_launcher := dies_with_parent(signal.SIGTERM):
         with_launcher()
-    if os.getppid() != request["launcher"]:  # it went in this moment
-        raise RuntimeError("the launcher is gone")
+    if os.getppid() != request["launcher"]:
+        _say(channel, fault="the launcher did not become the worker's parent")
+        raise RuntimeError("no launcher")
     _say(channel, pid=os.getpid())
     channel.close()
     os.dup2(log, 1)
