@@ -273,7 +273,7 @@ class Compute(Strict):
     generate_batch: int | None = outside(None, ge=1)  # completions a generate call and rank; None: the whole rollout
     # What generates: Hugging Face, vLLM on the same GPUs, or a vLLM server on others (train/vllm_server.py).
     backend: Literal["hf", "vllm", "vllm_server"] = outside("hf")
-    vllm_server: str | None = outside(None, pattern=r"^https?://[^/]+:\d+/?$")  # http://HOST:PORT
+    vllm_server: str | None = outside(None)  # http://HOST:PORT
     vllm_memory: float = outside(0.4, gt=0, lt=1)  # the share of a GPU's memory that vLLM may take
     vllm_sleep: bool = outside(True)  # vLLM gives its memory back during updates, at some seconds a rollout
     gradient_checkpointing: bool | Literal["auto"] = outside("auto")  # compute activations anew in the backward pass
@@ -283,6 +283,13 @@ class Compute(Strict):
     checkpoint_every: int = outside(1, ge=0)  # rollouts; 0: only when asked to stop
     threads: int | None = outside(None, ge=1)  # CPU threads a rank; None: 1 on a CPU (see worker.py)
     keep_model: bool = outside(True)  # write model/ at the end
+
+    @field_validator("vllm_server")
+    @classmethod
+    def _is_an_address(cls, value: str | None) -> str | None:
+        if value is not None and not re.fullmatch(r"https?://[^/]+:\d+/?", value):
+            raise ValueError(f"{value!r} is no address; write http://HOST:PORT")
+        return value
 
 
 class Tracking(Strict):

@@ -39,7 +39,7 @@ FINAL_ONLY = 2  # vLLM's RequestOutputKind: no answers in between
 
 
 class Refused(Exception):
-    """The server has answered with another status than 200."""
+    """The server has answered, with another status than 200 or with no JSON."""
 
     def __init__(self, path: str, status: int, text: str) -> None:
         super().__init__(f"{path}: status {status}: {text[:200]}")
@@ -65,8 +65,10 @@ class Server:
                 return json.loads(answer.read() or "null")
         except HTTPError as error:
             raise Refused(path, error.code, error.read().decode(errors="replace")) from None
-        except (HTTPException, ValueError) as error:  # it was ended while it answered, or is no vLLM
-            raise ConnectionError(f"{self.url}{path}: no sound answer ({type(error).__name__})") from error
+        except HTTPException as error:  # it was ended while it answered
+            raise ConnectionError(f"{self.url}{path}: half an answer ({type(error).__name__})") from error
+        except ValueError:
+            raise Refused(path, 200, "no JSON") from None
 
     def has(self, path: str) -> bool:
         """Whether a path is there to be posted to."""
@@ -158,7 +160,7 @@ def check(cell: Cell, server: Server, *, window: int, is_main: bool) -> None:
         served = server.ask("/v1/models")["data"][0]
         info = server.ask("/server_info?config_format=json")["vllm_config"]
         gpus = server.ask("/get_world_size")["world_size"]
-    except Refused as error:
+    except (Refused, LookupError, TypeError) as error:
         cause = "it is no vLLM server, one of an older TRL, or was started without VLLM_SERVER_DEV_MODE=1"
         raise UserError(f"{key} cannot be trained with ({error}): {cause}; {start}") from None
     if not server.has(GENERATE):

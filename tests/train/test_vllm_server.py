@@ -115,6 +115,7 @@ def test_a_cell_trains_with_a_server_as_it_does_without(
         ("/server_info", {"vllm_config": {}}, "takes no weights"),
         ("/server_info", ..., "without VLLM_SERVER_DEV_MODE=1"),
         ("/version", ..., "one of an older TRL"),
+        ("/version", {}, "it is no vLLM server"),
     ],
 )
 def test_another_server_than_the_cell_needs_is_one_line(
