@@ -127,7 +127,7 @@ def _ours(
     _say(f"bench: {found.composed.slug}: {found.composed.batch.rollouts} rollouts, the first to warm up")
     try:
         with running.Peak(given.gpus) as peak:
-            code = running.run_cell(directory, given)
+            code = running.run_cell(directory, given, _say)
     finally:
         _keep(attempt / "log.txt", out, "cell.log")
     if code != DONE:

@@ -1,6 +1,6 @@
 """Runs the two things that `bench` times, each in a process tree of its own of which nothing is left behind.
 
-with Peak(gpus) as peak: run_cell(directory)
+with Peak(gpus) as peak: run_cell(directory, lease(directory), print)
 peak.bytes                      # the most that was in use on each GPU
 """
 
@@ -10,7 +10,7 @@ import signal
 import subprocess
 import threading
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from types import TracebackType
@@ -23,7 +23,7 @@ from rlvr_sweep.sweep.process import CellProcess, command
 from rlvr_sweep.sweep.slots import Lease, Slots, need
 from rlvr_sweep.train.deepspeed import check_installed
 
-POLL_S = 0.1
+POLL_S = 0.2
 
 
 def lease(directory: CellDir) -> Lease:
@@ -39,12 +39,19 @@ def lease(directory: CellDir) -> Lease:
     return given
 
 
-def run_cell(directory: CellDir, given: Lease) -> int:
-    """The cell's own worker, as a sweep starts it; its exit code."""
+def run_cell(directory: CellDir, given: Lease, say: Callable[[str], None]) -> int:
+    """The cell's own worker, as a sweep starts it; its exit code. `say` hears of every phase and step."""
     process = CellProcess.start(directory, given, seen=0)
+    told = None
     try:
         while process.is_running:
             time.sleep(POLL_S)
+            status = directory.read_status()
+            now = (status.get("phase"), status.get("step"))
+            if now[0] is not None and now != told:
+                told = now
+                step = f" {now[1]}/{status.get('steps')}" if now[0] == "train" and now[1] is not None else ""
+                say(f"{time.monotonic() - process.began:6.0f} s  {now[0]}{step}")
     finally:
         process.kill()
     return process.settle()

@@ -75,7 +75,7 @@ def _lines(document: dict[str, Any]) -> list[str]:
     lines = []
     if measured["peak_bytes"]:
         lines.append(f"peak memory: {measured['peak_bytes'] / 1e9:,.0f} GB a GPU")
-    floor = f"; the floor is {_hours(whole['floor_hours'])}" if whole["floor_hours"] else ""
+    floor = f"; by its FLOPs and bytes at least {_hours(whole['floor_hours'])}" if whole["floor_hours"] else ""
     lines.append(
         f"the whole cell: {whole['rollouts']:,} rollouts, {_hours(whole['hours'])} {unit}-hours without evaluations"
         f"{floor}"

@@ -1,6 +1,7 @@
 """vLLM as a backend, without a GPU: what it is asked for, when weights are pushed, what a LoRA model hands over."""
 
 import sys
+import time
 from contextlib import nullcontext
 from types import ModuleType, SimpleNamespace
 from typing import Any
@@ -108,6 +109,19 @@ def test_weights_are_pushed_when_they_have_changed() -> None:
         trainer.state.global_step = step
         backend.generate([[5]], Sampling(1, 1.0), seeds=[1])
     assert engine.events == ["push", "generate", "generate", "push", "generate"]
+
+
+@pytest.mark.usefixtures("requests")
+def test_the_push_is_timed_apart_from_the_sampling() -> None:
+    engine = Engine()
+    trainer = a_trainer(engine, sleeps=False)
+    push = trainer.vllm_generation.sync_weights
+    trainer.vllm_generation.sync_weights = lambda: (time.sleep(0.05), push())
+    backend = colocated(trainer)
+    backend.generate([[5]], Sampling(1, 1.0), seeds=[1])
+    assert backend.waking >= 0.05
+    backend.generate([[5]], Sampling(1, 1.0), seeds=[1])
+    assert backend.waking < 0.05  # the engine has those weights
 
 
 @pytest.mark.usefixtures("requests")
