@@ -120,8 +120,8 @@ def _ours(
     from rlvr_sweep.bench.floor import device
     from rlvr_sweep.bench.measured import measure
     from rlvr_sweep.protocol import DONE, USER_ERROR
+    from rlvr_sweep.shapes.memory import sizes_of
     from rlvr_sweep.shapes.sizes import Unknown
-    from rlvr_sweep.sweep.memory import sizes_of
 
     attempt = directory.path / "attempts" / "1"
     _say(f"bench: {found.composed.slug}: {found.composed.batch.rollouts} rollouts, the first to warm up")

@@ -16,8 +16,8 @@ from typing import Any, Literal
 from rlvr_sweep.config.rules import arm, sampled_completions
 from rlvr_sweep.config.schema import Cell
 from rlvr_sweep.config.tree import launch_dir
+from rlvr_sweep.shapes.memory import sizes_of
 from rlvr_sweep.shapes.sizes import Unknown
-from rlvr_sweep.sweep.memory import sizes_of
 
 FORMAT = 1
 OWN = "_bench"  # under runs/: what was measured where there is no checkout to put it in

@@ -11,8 +11,8 @@ from collections.abc import Sequence
 from fractions import Fraction
 
 from rlvr_sweep.config.schema import Cell
+from rlvr_sweep.shapes import memory
 from rlvr_sweep.shapes.sizes import Unknown
-from rlvr_sweep.sweep import memory
 
 SMALL = 10_000_000  # parameters; the lab's models have 144,000
 CELLS_A_CORE = 1

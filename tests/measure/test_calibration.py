@@ -9,9 +9,9 @@ import pytest
 
 from rlvr_sweep.cell_dir import index
 from rlvr_sweep.config.compose import Composed, compose_or_refuse
+from rlvr_sweep.shapes.memory import sizes_of
 from rlvr_sweep.sweep import calibration
 from rlvr_sweep.sweep.cost import Cost, cost
-from rlvr_sweep.sweep.memory import sizes_of
 
 LINES = ("model=shape/qwen2_5_7b", "data=lab/add", "eval=none", "compute=zero2_x4", "compute.backend=vllm")
 LINES += ("compute.checkpoint_every=0", "algo.rollouts=100", "algo.max_completion_tokens=3072")
