@@ -95,7 +95,7 @@ def _bench(args: argparse.Namespace, command: list[str]) -> int:
                 calibration.write(file, document)
         except _Failed as error:
             _say(str(error))
-            return error.code
+            return 1
     if args.json:
         print(json.dumps(document, indent=1))
     else:
@@ -106,10 +106,9 @@ def _bench(args: argparse.Namespace, command: list[str]) -> int:
 class _Failed(Exception):
     """What was timed ended otherwise than well: the end of its log, and why."""
 
-    def __init__(self, log: Path, reason: str, code: int = 1) -> None:
+    def __init__(self, log: Path, reason: str) -> None:
         tail = log.read_text(errors="replace").splitlines()[-15:] if log.is_file() else []
         super().__init__("\n".join([*tail, f"rlvr_sweep: bench: {reason}"]))
-        self.code = code
 
 
 def _ours(
@@ -130,8 +129,11 @@ def _ours(
             code = running.run_cell(directory, given, _say)
     finally:
         _keep(attempt / "log.txt", out, "cell.log")
+    reason = running.why(directory, code)
+    if code == USER_ERROR:
+        raise UserError(f"bench: {reason}{_shape_like(found.whole.model.hub)}")
     if code != DONE:
-        raise _Failed(attempt / "log.txt", running.why(directory, code), code if code == USER_ERROR else 1)
+        raise _Failed(attempt / "log.txt", reason)
     environment = json.loads((attempt / "env.json").read_text())
     machine = calibration.machine(found.whole, environment, gpus=len(given.gpus))
     try:
@@ -142,6 +144,14 @@ def _ours(
     return calibration.document(
         found, environment, ours=ours, sizes=sizes, machine=machine, peak=peak.bytes, command=shlex.join(command)
     )
+
+
+def _shape_like(hub: str | None) -> str:
+    """What stands for a published model that is not here."""
+    from rlvr_sweep.shapes.table import SHAPES
+
+    name = next((name for name, shape in SHAPES.items() if hub in shape.hubs), None)
+    return f"; or random weights of its shape: model=shape/{name}" if name else ""
 
 
 def _stock(directory: "CellDir", given: "Lease", out: Path | None) -> tuple[dict[str, Any], dict[str, Any]]:

@@ -17,7 +17,6 @@ from types import TracebackType
 
 from rlvr_sweep.cell_dir import CellDir
 from rlvr_sweep.lifeline import dies_with_parent
-from rlvr_sweep.protocol import DONE
 from rlvr_sweep.sweep import memory
 from rlvr_sweep.sweep.process import CellProcess, command
 from rlvr_sweep.sweep.slots import Lease, Slots, need
@@ -125,4 +124,4 @@ class Peak:
 
 def why(directory: CellDir, code: int) -> str:
     """What a failed cell said of itself."""
-    return directory.read_status().get("reason") or f"ended by exit code {code}" if code != DONE else ""
+    return directory.read_status().get("reason") or f"the cell ended by exit code {code}"
