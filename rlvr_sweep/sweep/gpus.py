@@ -117,6 +117,6 @@ def check_free(model: str, wanted: float, visible: Sequence[str]) -> None:
     free = ",".join(gpu.index for gpu in ours if gpu not in busy)
     leave = f", or leave it out: export CUDA_VISIBLE_DEVICES={free}" if free else ""
     raise UserError(
-        f"{who}; {model} takes about {wanted / 1e9:,.0f} of its {busy[0].total / 1e9:,.0f}; wait for that{leave}; "
+        f"{who}; {model} takes about {wanted / 1e9:,.0f} GB of {busy[0].total / 1e9:,.0f}; wait for that{leave}; "
         "compute.check_memory=false tries it all the same"
     )

@@ -58,8 +58,9 @@ class Slots:
         if need.gpus > len(self.gpus):
             have = f"this machine has {len(self.gpus)}" if self.gpus else "no GPU is seen here"
             fewer = f"compute.ranks={len(self.gpus)} or " if self.gpus else ""
+            gpus = "1 GPU" if need.gpus == 1 else f"{need.gpus} GPUs"
             raise UserError(
-                f"a cell takes {need.gpus} GPUs (compute.ranks), and {have}; write {fewer}compute=cpu, or see "
+                f"a cell takes {gpus} (compute.ranks), and {have}; write {fewer}compute=cpu, or see "
                 "`python -m rlvr_sweep doctor`"
             )
         if need.gpus:

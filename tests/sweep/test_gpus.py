@@ -71,7 +71,7 @@ def test_a_little_in_use_keeps_nobody_out(machine: Callable[..., None]) -> None:
     machine([60_000])
     gpus.check_free("small", 50 * GB, ("0",))
     gpus.check_free("small", 150 * GB, ("1",))  # not ours
-    with pytest.raises(UserError, match="small takes about 100 of its 151"):
+    with pytest.raises(UserError, match="small takes about 100 GB of 151"):
         gpus.check_free("small", 100 * GB, ("0",))
 
 
