@@ -9,6 +9,7 @@ The socket carries JSON: {"ready": true}, or {"fault": "..."} before the end. Th
 "environment": {...}}, which brings the log's descriptor, is answered by {"pid": ...} or {"fault": "..."}.
 """
 
+import contextlib
 import gc
 import importlib
 import json
@@ -55,6 +56,8 @@ def main(descriptor: int) -> int:
     worker.leave_out_vllm()
     for name in MODULES:
         importlib.import_module(name)
+    with contextlib.suppress(Exception):  # it may be absent or broken: the mirror says so in each cell
+        importlib.import_module("wandb.sdk.launch.inputs.internal")  # what wandb.init imports
     if fault := _unfit():
         _say(channel, fault=fault)
         return 1

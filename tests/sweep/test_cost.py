@@ -142,6 +142,7 @@ def test_a_cell_from_before_a_field_was_there_still_counts(runs: Path) -> None:
     [
         (["compute.ranks=4"], GPU, "GPU", 4 * 3600),
         (["compute.share=0.25"], GPU, "GPU", 0.25 * 3600),
+        (["compute.device=auto"], GPU | {"environment": {"RLVR_SWEEP_SHARE": "0.0625"}}, "GPU", 3600 / 16),
         (["compute.threads=3"], CPU, "core", 3 * 3600),
     ],
     ids=str,

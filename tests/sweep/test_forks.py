@@ -25,7 +25,8 @@ def bytes_of(runs: Path) -> dict[str, bytes]:
 
 
 def test_a_forked_cell_has_the_same_bytes(tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
-    lines = ["-m", *TINY, "compute=cpu", "seed=0,1", "sweep.stagger_s=0.2"]
+    own = [line for line in TINY if not line.startswith("tracking")]
+    lines = ["-m", *own, "compute=cpu", "seed=0,1", "sweep.stagger_s=0.2", "tracking=offline"]
     assert main([*lines, f"runs={tmp_path / 'anew'}", "sweep.fork=false"]) == 0
     assert main([*lines, f"runs={tmp_path / 'forked'}"]) == 0
     assert "fork server" not in capfd.readouterr().out
@@ -34,6 +35,7 @@ def test_a_forked_cell_has_the_same_bytes(tmp_path: Path, capfd: pytest.CaptureF
     assert forked == anew
     for cell in (tmp_path / "forked").glob("*--*"):
         assert '"start": 0.' in (cell / "phases.json").read_text()  # it did not import torch
+        assert list(cell.glob("wandb/offline-run-*/*.wandb"))
 
 
 def children(pid: int) -> list[int]:
