@@ -109,11 +109,11 @@ def main(words: list[str] | None = None) -> int:
     device = torch.device("cpu" if args.tiny else "cuda")
     table = []
     for weights in ("float32", "bfloat16"):
+        model = load(cell)[0].to(device, getattr(torch, weights)).eval()
         for temperature, samples in drawn.items():
-            model = load(cell)[0].to(device, getattr(torch, weights)).eval()
             add_fused_lm_head(model, temperature=temperature)
             if args.tiny:  # Hugging Face has no log-probs of its own: those of float32 stand for them
-                plain = load(cell)[0].to(device).eval()
+                plain = load(cell)[0].eval()
                 add_fused_lm_head(plain, temperature=temperature)
                 sampled = score(plain, asked, samples, dtype="float32")
             else:
@@ -121,7 +121,7 @@ def main(words: list[str] | None = None) -> int:
             row = distribution(sampled, score(model, asked, samples, dtype="bfloat16"), lengths=lengths)
             table.append({"weights": weights, "temperature": temperature} | row)
             (args.out / "mismatch.json").write_text(json.dumps(table, indent=1) + "\n")
-            del model
+        del model
     for row in table:
         print(
             f"weights {row['weights']}, temperature {row['temperature']:g}: log-prob {row['logprob']:.2f}, apart by "
