@@ -109,7 +109,9 @@ def main(words: list[str] | None = None) -> int:
     device = torch.device("cpu" if args.tiny else "cuda")
     table = []
     for weights in ("float32", "bfloat16"):
-        model = load(cell)[0].to(device, getattr(torch, weights)).eval()
+        model = load(cell)[0].to(device).eval()
+        for parameter in model.parameters():  # as DeepSpeed does: a rotary embedding's frequencies stay in float32
+            parameter.data = parameter.data.to(getattr(torch, weights))
         for temperature, samples in drawn.items():
             add_fused_lm_head(model, temperature=temperature)
             if args.tiny:  # Hugging Face has no log-probs of its own: those of float32 stand for them
