@@ -31,13 +31,9 @@ ARROW = {"JE_ARROW_MALLOC_CONF": "background_thread:false"}  # pyarrow's allocat
 # torch.cuda.is_available() would start CUDA, and nothing that is forked after that can use a GPU.
 NVML_ONLY = "PYTORCH_NVML_BASED_CUDA_CHECK"
 FORMER = os.environ.get(NVML_ONLY)
-# What a worker of an HF cell imports sooner or later.
+# What a worker imports by train(), and below what the libraries import late, by the cell's model or settings.
 MODULES = (
     "torch",
-    "transformers.models.llama.modeling_llama",
-    "transformers.models.olmo2.modeling_olmo2",
-    "transformers.models.qwen2.modeling_qwen2",
-    "transformers.models.qwen2.tokenization_qwen2",
     "rlvr_sweep.grading.pool",
     "rlvr_sweep.train.environment",
     "rlvr_sweep.train.arguments",
@@ -48,6 +44,13 @@ MODULES = (
     "rlvr_sweep.train.recorder",
     "rlvr_sweep.train.trainer",
 )
+LATE = (
+    "transformers.models.llama.modeling_llama",
+    "transformers.models.olmo2.modeling_olmo2",
+    "transformers.models.qwen2.modeling_qwen2",
+    "transformers.models.qwen2.tokenization_qwen2",
+    "wandb.sdk.launch.inputs.internal",
+)
 
 
 def main(descriptor: int) -> int:
@@ -56,8 +59,9 @@ def main(descriptor: int) -> int:
     worker.leave_out_vllm()
     for name in MODULES:
         importlib.import_module(name)
-    with contextlib.suppress(Exception):  # it may be absent or broken: the mirror says so in each cell
-        importlib.import_module("wandb.sdk.launch.inputs.internal")  # what wandb.init imports
+    for name in LATE:
+        with contextlib.suppress(Exception):  # absent or broken: the cell that wants it says so
+            importlib.import_module(name)
     if fault := _unfit():
         _say(channel, fault=fault)
         return 1

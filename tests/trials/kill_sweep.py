@@ -53,7 +53,7 @@ def disturbed(runs: Path, *, kills: int, seed: int) -> int:
         assert time.monotonic() < end, "the sweep does not end"
         sweep = subprocess.Popen(command(runs), stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
         while sweep.poll() is None:
-            moment = time.monotonic() + draw.uniform(0.5, 9)
+            moment = time.monotonic() + draw.uniform(0.5, 18)  # the imports before the first cell take half of it
             while time.monotonic() < moment and sweep.poll() is None:
                 time.sleep(0.05)
             if count < kills and (victim := _victim(runs, sweep, draw)):
