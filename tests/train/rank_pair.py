@@ -1,6 +1,7 @@
 """Runs cells one after the other in one set of ranks: importing torch and TRL takes longer than a tiny cell.
 
     torchrun --standalone --nproc_per_node 2 -m tests.train.rank_pair CODES.json CELL_DIR CELL_DIR@2 CELL_DIR ...
+    run_pair(tmp_path, [f"{cell.path}@2", str(cell.path)])        # in a test: [STOPPED, DONE]
 
 CELL_DIR@2 is asked to stop once step 2 is on record (so after step 3), by a signal that only rank 0 gets. CODES.json
 takes the exit codes of rank 0.
@@ -10,7 +11,9 @@ import gc
 import json
 import os
 import signal
+import subprocess
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -19,8 +22,20 @@ from transformers.integrations.deepspeed import unset_hf_deepspeed_config
 
 from rlvr_sweep.train import worker
 from rlvr_sweep.train.recorder import Recorder
+from tests.conftest import ROOT
 
+PATIENCE_S = 300
 record_step = Recorder.step
+
+
+def run_pair(folder: Path, words: Sequence[str]) -> list[int]:
+    """The exit codes of these cells, run by one pair of ranks."""
+    out = folder / "codes.json"
+    torchrun = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc_per_node", "2"]
+    command = [*torchrun, "-m", "tests.train.rank_pair", str(out), *words]
+    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=PATIENCE_S, check=False)
+    assert done.returncode == 0, done.stderr[-5000:]
+    return json.loads(out.read_text())
 
 
 def stop_at(step: int | None) -> None:

@@ -2,10 +2,7 @@
 
 import hashlib
 import json
-import os
-import signal
 import subprocess
-import time
 from collections.abc import Callable
 from pathlib import Path
 
@@ -13,9 +10,11 @@ import pyarrow.parquet as pq
 import pytest
 
 from rlvr_sweep.cell_dir import CellDir
+from rlvr_sweep.config.compose import compose_or_refuse
+from rlvr_sweep.protocol import DONE, STOPPED
 from rlvr_sweep.sweep.process import command
-
-STOPPED = 75
+from tests.conftest import TINY
+from tests.train.rank_pair import run_pair
 
 
 def start(directory: CellDir) -> subprocess.Popen:
@@ -28,38 +27,38 @@ def digest(directory: CellDir) -> list[str]:
     return [hashlib.sha256(p.read_bytes()).hexdigest() for p in files]
 
 
+DYNAMIC = ["estimator=dapo", "clip=dapo", "reward=random", "reward.gamma=0.2"]
+Made = dict[str, tuple[CellDir, CellDir]]
+
+
+@pytest.fixture(scope="module")
+def ran(tmp_path_factory: pytest.TempPathFactory) -> Made:
+    """By kind: a cell that ran straight to its end, and one that was stopped in its second rollout and went on."""
+    folder = tmp_path_factory.mktemp("ranks")
+    made: Made = {}
+    for name, lines in {"plain": [], "dynamic": DYNAMIC}.items():
+        own = [*TINY, "compute.ranks=2", "compute.device=cpu", *lines]
+        made[name] = tuple(  # pyright: ignore[reportArgumentType]
+            CellDir.create(compose_or_refuse([*own, f"runs={folder / name / way}"], multirun=False)[0])
+            for way in ("straight", "stopped")
+        )
+    words = [f"{cell.path}{part}" for a, b in made.values() for cell, part in ((a, ""), (b, "@2"), (b, ""))]
+    assert run_pair(folder, words) == [DONE, STOPPED, DONE] * 2
+    return made
+
+
 @pytest.mark.slow
-@pytest.mark.parametrize(
-    "overrides",
-    [
-        pytest.param([], id="plain"),
-        pytest.param(["estimator=dapo", "clip=dapo", "reward=random", "reward.gamma=0.2"], id="dynamic-sampling"),
-    ],
-)
-def test_two_ranks_make_one_record_and_stop_together(overrides: list[str], make_cell: Callable[..., CellDir]) -> None:
-    lines = ["compute.ranks=2", "compute.device=cpu", "algo.rollouts=8", *overrides]
-    straight, stopped = make_cell(*lines, runs="straight"), make_cell(*lines, runs="stopped")
-    process = start(straight)
-    assert process.wait(300) == 0, process.communicate()[1]
+@pytest.mark.parametrize("kind", ["plain", "dynamic"])
+def test_two_ranks_make_one_record_and_stop_together(kind: str, ran: Made) -> None:
+    straight, stopped = ran[kind]
     rows = [json.loads(line) for line in (straight.path / "metrics.jsonl").read_text().splitlines()]
-    assert [r["step"] for r in rows] == list(range(1, 17))
+    assert [r["step"] for r in rows] == list(range(1, 9))
     assert any(r["grad_norm"] > 0 for r in rows)
     rollout = pq.read_table(straight.path / "rollouts" / "part-00001.parquet").to_pylist()
     batches = max(r["generation_batch"] for r in rollout)
     assert len(rollout) == 16 * batches  # 4 prompts x 4 completions, both ranks'
     assert len({r["row_id"] for r in rollout}) == 4 * batches
     assert sum(r["trained"] for r in rollout) == 16
-
-    process = start(stopped)
-    end = time.monotonic() + 200
-    while not (stopped.path / "metrics.jsonl").is_file():
-        assert time.monotonic() < end and process.poll() is None, process.communicate()[1]
-        time.sleep(0.05)
-    os.kill(stopped.read_status()["pid"], signal.SIGUSR1)  # rank 0 writes the status
-    process.wait(300)
-    assert stopped.read_status()["state"] == "preempted"
-    process = start(stopped)
-    assert process.wait(300) == 0, process.communicate()[1]
     assert digest(stopped) == digest(straight)
 
 

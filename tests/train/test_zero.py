@@ -2,8 +2,6 @@
 
 import hashlib
 import json
-import subprocess
-import sys
 from pathlib import Path
 
 import pytest
@@ -17,9 +15,9 @@ from rlvr_sweep.errors import UserError
 from rlvr_sweep.lab.families import model_dir
 from rlvr_sweep.protocol import DONE, STOPPED
 from rlvr_sweep.train import checkpoints, deepspeed, worker
-from tests.conftest import ROOT, TINY
+from tests.conftest import TINY
+from tests.train.rank_pair import run_pair
 
-PATIENCE_S = 300
 SAME = ["compute.device=cpu", "algo.rollouts=2"]
 
 
@@ -92,11 +90,7 @@ def ran(tmp_path_factory: pytest.TempPathFactory) -> dict[str, CellDir]:
         made[name] = CellDir.create(compose_or_refuse([*TINY, *own], multirun=False)[0])
         words += [f"{made[name].path}{part}" for part in parts]
         codes += [STOPPED if part else DONE for part in parts]
-    pair = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc_per_node", "2"]
-    pair += ["-m", "tests.train.rank_pair", str(folder / "codes.json"), *words]
-    done = subprocess.run(pair, cwd=ROOT, capture_output=True, text=True, timeout=PATIENCE_S, check=False)
-    assert done.returncode == 0, done.stderr[-5000:]
-    assert json.loads((folder / "codes.json").read_text()) == codes, done.stderr[-5000:]
+    assert run_pair(folder, words) == codes
     return made
 
 
