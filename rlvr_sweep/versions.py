@@ -55,10 +55,15 @@ def vllm_misfit(have: Mapping[str, str | None]) -> str | None:
 
 
 def check_installed(compute: Compute) -> None:
-    """UserError where a cell needs DeepSpeed or vLLM, and it is missing or does not fit; nothing is imported."""
+    """UserError where a cell needs DeepSpeed, Liger or vLLM, and it is missing or does not fit; nothing is imported."""
     if compute.zero and find_spec("deepspeed") is None:
         raise UserError(
             f"compute.zero={compute.zero}: DeepSpeed is not installed; make setup, or: pip install 'rlvr_sweep[gpu]'"
+        )
+    if compute.liger and find_spec("liger_kernel") is None:
+        raise UserError(
+            "compute.liger=true: liger-kernel is not installed; make setup, or: pip install 'rlvr_sweep[gpu]'; "
+            "or write compute.liger=false"
         )
     if compute.backend == "hf":
         return

@@ -8,7 +8,7 @@ from rlvr_sweep.errors import UserError
 
 
 def have(monkeypatch: pytest.MonkeyPatch, **found: str | None) -> None:
-    full = {"torch": "2.11.0+cu130", "trl": "1.16.0", "vllm": None, "deepspeed": None} | found
+    full = {"torch": "2.11.0+cu130", "trl": "1.16.0", "vllm": None, "deepspeed": None, "liger_kernel": None} | found
     monkeypatch.setattr(versions, "installed", lambda: full)
     monkeypatch.setattr(versions, "find_spec", lambda name: full[name] and object())
 
@@ -24,6 +24,7 @@ def test_what_fits_passes(monkeypatch: pytest.MonkeyPatch) -> None:
     ("found", "compute", "told"),
     [
         ({}, Compute(name="x", zero=2), r"DeepSpeed is not installed; make setup, or: pip install 'rlvr_sweep\[gpu\]'"),
+        ({}, Compute(name="x", liger=True), r"liger-kernel is not installed; .*or write compute.liger=false"),
         ({}, Compute(name="x", backend="vllm"), r"vLLM is not installed \(TRL takes >=0.22,<0.32\); .*pip install"),
         (
             {"vllm": "0.33.0"},

@@ -20,7 +20,7 @@ from rlvr_sweep.lifeline import dies_with_parent
 from rlvr_sweep.sweep import memory
 from rlvr_sweep.sweep.process import CellProcess, command
 from rlvr_sweep.sweep.slots import Lease, Slots, need
-from rlvr_sweep.train.deepspeed import check_installed
+from rlvr_sweep.versions import check_installed
 
 POLL_S = 0.2
 

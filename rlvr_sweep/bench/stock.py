@@ -110,7 +110,9 @@ def main(argv: list[str]) -> int:
         key = "completions/mean_length"  # in the line of the step that sampled
         lengths = [row[key] for row in trainer.state.log_history if key in row]
         found = {"step_seconds": steps, "completion_tokens": lengths}
-        found |= {"environment": environment(cell, use_cpu=use_cpu, recompute=bool(trainer.args.gradient_checkpointing))}
+        found |= {
+            "environment": environment(cell, use_cpu=use_cpu, recompute=bool(trainer.args.gradient_checkpointing))
+        }
         write_atomically(out, json.dumps(found) + "\n")
     return 0
 

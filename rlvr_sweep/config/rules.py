@@ -328,6 +328,8 @@ def faults(cell: Cell) -> list[str]:
             f"compute.zero: {compute.zero} has nothing to shard on 1 rank; write compute.zero=0, compute.ranks=2 or "
             "compute.offload=true"
         )
+    if compute.liger and compute.device == "cpu":
+        found.append("compute.liger: its kernels are for GPUs; write compute.liger=false")
     if compute.backend == "vllm_server" and compute.vllm_server is None:
         found.append(
             "compute.vllm_server: missing; write compute.vllm_server=http://HOST:PORT, or compute.backend=vllm"

@@ -277,6 +277,7 @@ class Compute(Strict):
     vllm_memory: float = outside(0.4, gt=0, lt=1)  # the share of a GPU's memory that vLLM may take
     vllm_sleep: bool = outside(True)  # vLLM gives its memory back during updates, at some seconds a rollout
     gradient_checkpointing: bool | Literal["auto"] = outside("auto")  # compute activations anew in the backward pass
+    liger: bool = outside(False)  # Liger's fused kernels for norms, rotary positions and MLPs
     zero: Literal[0, 1, 2, 3] = outside(0)  # DeepSpeed's ZeRO: what is sharded over the ranks (train/deepspeed.py)
     offload: bool = outside(False)  # with ZeRO: the optimizer's state in the CPU's memory, with 3 also the weights
     check_memory: bool = outside(True)  # refuse to start what cannot fit, by the estimate of shapes/memory.py

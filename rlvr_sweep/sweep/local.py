@@ -24,7 +24,7 @@ from rlvr_sweep.sweep.nodes import check as check_nodes
 from rlvr_sweep.sweep.process import COMMON, CellProcess, TakenMeanwhile
 from rlvr_sweep.sweep.slots import Need, Slots, need
 from rlvr_sweep.sweep.view import View
-from rlvr_sweep.train.deepspeed import check_installed
+from rlvr_sweep.versions import check_installed
 
 POLL_S = 0.1
 ASK_TO_STOP = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGUSR1)

@@ -85,6 +85,7 @@ def arguments(
         weight_decay=algo.weight_decay,
         max_grad_norm=algo.max_grad_norm,
         gradient_checkpointing=recompute,
+        use_liger_kernel=cell.compute.liger,  # layer kernels alone: the LM head stays TRL's
         ddp_find_unused_parameters=False,
         # the record is ours
         report_to="none",

@@ -13,7 +13,7 @@ from rlvr_sweep import __version__
 from rlvr_sweep.config.schema import Cell
 from rlvr_sweep.protocol import SHARE
 
-DISTRIBUTIONS = ("trl", "transformers", "torch", "peft", "accelerate", "deepspeed", "vllm", "wandb")
+DISTRIBUTIONS = ("trl", "transformers", "torch", "peft", "accelerate", "deepspeed", "liger-kernel", "vllm", "wandb")
 GRADER = ("math-verify", "latex2sympy2_extended", "antlr4-python3-runtime", "sympy")
 VARIABLES = ("OMP_NUM_THREADS", "CUDA_VISIBLE_DEVICES", "HF_HUB_OFFLINE", "SLURM_JOB_ID", "WORLD_SIZE", SHARE)
 

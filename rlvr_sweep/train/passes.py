@@ -1,54 +1,74 @@
-"""Forward passes over completions without the padding, and micro-batches of like lengths.
+"""Forward passes over completions without any padding: the rows of a pass lie end to end, and attention keeps to a row.
 
     logps, entropies = token_log_probs(model, input_ids, attention_mask, keep=512)          # (B, 512) each
-    batches = by_length(batches, per_update=4)
 
 TRL pads prompts on the left and completions on the right to the longest of the whole rollout, and computes all of it in
-every pass. Here rows start at their first token and end with the longest of their pass; nothing attends to the filling
-behind a row, so that no mask is needed either and attention takes its causal kernel. The update stays the same.
+every pass: with completions of 800 tokens on average and at most 3,072 that is three quarters of the work. What comes
+out is the same, and so are the gradients.
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from functools import wraps
 from typing import Any
 
 import torch
+from transformers import AttentionInterface
 
 
 def token_log_probs(
     model: Any, input_ids: torch.Tensor, attention_mask: torch.Tensor, *, keep: int
 ) -> tuple[torch.Tensor, torch.Tensor | None]:
     """Log-probs of the last `keep` columns of `input_ids` (B, W) under a model with TRL's fused head, and entropies
-    where it gives them; (B, keep), 0 where `attention_mask` (B, W) is. A row's tokens must lie together."""
-    width = input_ids.shape[1]
-    first, length = attention_mask.int().argmax(1, keepdim=True), attention_mask.sum(1, keepdim=True)
-    place = torch.arange(int(length.max()), device=input_ids.device)
-    column = (first + place).clamp(max=width - 1)  # of what stands at a row's place
-    ids = input_ids.gather(1, column)
-    is_asked = (place < length) & (column >= width - keep)
-    outputs = model(input_ids=ids, labels=ids.masked_fill(~is_asked, -100), fused_lm_head=True)
-    # The head's first value is that of the second token.
-    back = torch.arange(width - keep, width, device=input_ids.device) - first - 1
-    is_padding = attention_mask[:, -keep:] == 0
+    where it gives them; (B, keep), 0 where `attention_mask` (B, W) is. A row's first token must not be among them."""
+    real = attention_mask.bool()
+    asked = real.clone()
+    asked[:, :-keep] = False
+    lengths = real.sum(1).tolist()
+    ids, labels, places = (
+        of[real][None] for of in (input_ids, input_ids.masked_fill(~asked, -100), real.long().cumsum(1) - 1)
+    )
+    outputs = model(
+        input_ids=ids,
+        attention_mask=_mask(model, lengths, ids),
+        position_ids=places,
+        labels=labels,
+        row_lengths=lengths,
+        fused_lm_head=True,
+    )
+    is_asked, into = labels[0, 1:] != -100, asked[:, -keep:]  # the head's first value is that of the second token
 
     def padded(found: torch.Tensor) -> torch.Tensor:
-        return found.gather(1, back.clamp(0, found.shape[1] - 1)).masked_fill(is_padding, 0)
+        return found.new_zeros(into.shape).masked_scatter(into, found[0][is_asked])
 
     return padded(outputs.log_probs), None if outputs.entropy is None else padded(outputs.entropy)
 
 
-def by_length(batches: Sequence[dict[str, Any]], *, per_update: int) -> list[dict[str, Any]]:
-    """A rollout's micro-batches, `per_update` an optimizer step, with each step's completions dealt out anew: the
-    longest together and first, so that a pass has little filling, and memory that will not do is found out at once."""
-    found: list[dict[str, Any]] = []
-    for start in range(0, len(batches), per_update):
-        parts = batches[start : start + per_update]
-        length = torch.cat([part["prompt_mask"].sum(1) + part["completion_mask"].sum(1) for part in parts])
-        order = length.argsort(descending=True, stable=True)
-        whole = {
-            key: torch.cat([part[key] for part in parts])[order]
-            for key, value in parts[0].items()
-            if isinstance(value, torch.Tensor) and value.dim()
-        }
-        rows = len(order) // len(parts)
-        found += [part | {key: whole[key][i * rows : (i + 1) * rows] for key in whole} for i, part in enumerate(parts)]
-    return found
+def _mask(model: Any, lengths: Sequence[int], ids: torch.Tensor) -> torch.Tensor:
+    """What a model takes as a finished mask and passes on to its attention: for an eager one a row's tokens see those
+    before them; the others are told of rows, and the mask only keeps transformers from making one of its own."""
+    if model.config._attn_implementation != "eager":
+        return torch.ones(1, 1, 1, 1, dtype=torch.bool, device=ids.device)
+    row = torch.arange(len(lengths), device=ids.device).repeat_interleave(torch.tensor(lengths, device=ids.device))
+    sees = (row[:, None] == row[None]).tril()
+    dtype = torch.get_autocast_dtype(ids.device.type) if torch.is_autocast_enabled(ids.device.type) else model.dtype
+    return torch.zeros_like(sees, dtype=dtype).masked_fill(~sees, torch.finfo(dtype).min)[None, None]
+
+
+def _by_rows(attention: Callable[..., tuple[torch.Tensor, Any]]) -> Callable[..., tuple[torch.Tensor, Any]]:
+    """An attention function of transformers, (B, heads, T, d) -> (B, T, heads, d), that with `row_lengths` takes each
+    of the rows which lie end to end in T by itself."""
+
+    @wraps(attention)
+    def by_rows(
+        module: Any, query: Any, key: Any, value: Any, attention_mask: Any, row_lengths: Any = None, **kwargs: Any
+    ) -> tuple[torch.Tensor, Any]:
+        if row_lengths is None:
+            return attention(module, query, key, value, attention_mask, **kwargs)
+        rows = zip(*(each.split(row_lengths, dim=2) for each in (query, key, value)), strict=True)
+        return torch.cat([attention(module, *row, None, **kwargs)[0] for row in rows], dim=1), None
+
+    return by_rows
+
+
+for _name in ("sdpa", "flash_attention_2"):
+    AttentionInterface.register(_name, _by_rows(AttentionInterface()[_name]))

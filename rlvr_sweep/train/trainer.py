@@ -23,7 +23,7 @@ from rlvr_sweep.train.generation import Backend, HuggingFace
 from rlvr_sweep.train.losses import entropy_term, with_arm
 from rlvr_sweep.train.metrics import mean, rollout_metrics, rollout_rows
 from rlvr_sweep.train.mismatch import mismatch
-from rlvr_sweep.train.passes import by_length, token_log_probs
+from rlvr_sweep.train.passes import token_log_probs
 from rlvr_sweep.train.progress import Clock
 from rlvr_sweep.train.recorder import Recorder
 from rlvr_sweep.train.rollouts import Group, Member, Rollouts
@@ -137,16 +137,6 @@ class RLVRTrainer(GRPOTrainer):
 
     # -- the update -------------------------------------------------------------------------------------------------
 
-    def _prepare_inputs(self, generation_batch: Any) -> Any:
-        begins = self._step % self.batch.steps_per_generation == 0 or self._buffered_inputs is None
-        inputs = super()._prepare_inputs(generation_batch)
-        # A mean over micro-batches depends on which completions share one: there they stay as they were dealt.
-        if not begins or self.cell.estimator.loss == "micro_batch":
-            return inputs
-        buffered: Any = self._buffered_inputs
-        self._buffered_inputs = by_length(buffered, per_update=self.batch.gradient_accumulation_steps)
-        return self._buffered_inputs[self._step % self.batch.steps_per_generation]
-
     def _get_per_token_logps_and_entropies(
         self,
         model: Any,
@@ -164,14 +154,13 @@ class RLVRTrainer(GRPOTrainer):
             self._entropies = entropies
             self.stats.logps, self.stats.entropies = logps.detach(), entropies.detach()
             return logps, entropies, None
-        order = attention_mask.sum(1).argsort(descending=True)
-        logps = torch.empty(len(order), logits_to_keep, device=input_ids.device)
         # As many passes on every rank: under ZeRO-3 each of them is a collective.
-        for rows in order.split((batch_size or len(order)) * AT_ONCE):
+        size = (batch_size or len(input_ids)) * AT_ONCE
+        found = []
+        for ids, mask in zip(input_ids.split(size), attention_mask.split(size), strict=True):
             with self.accelerator.autocast():
-                found, _ = token_log_probs(model, input_ids[rows], attention_mask[rows], keep=logits_to_keep)
-            logps[rows] = found
-        return logps, None, None
+                found.append(token_log_probs(model, ids, mask, keep=logits_to_keep)[0])
+        return torch.cat(found), None, None
 
     def _compute_loss(self, model: Any, inputs: dict[str, Any]) -> torch.Tensor:
         loss = super()._compute_loss(model, with_arm(self.cell.clip.name, inputs))

@@ -9,6 +9,7 @@ what ends a completion is what ends it under Hugging Face.
 """
 
 import importlib.util
+import os
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager, nullcontext
@@ -87,6 +88,8 @@ def _sample(answer: Any, *, with_logprobs: bool) -> Sample:
 def alone(folder: str, *, dtype: str, window: int, memory: float = 0.9) -> Any:
     """vLLM's engine for a model that nobody trains, with `memory` of a GPU. `window`: tokens of the longest prompt with
     its completion. Its log-probs are those of the distribution that it draws from."""
+    # In this process, as TRL's: an engine forked from one that has asked CUDA anything cannot start.
+    os.environ.setdefault("VLLM_ENABLE_V1_MULTIPROCESSING", "0")
     from vllm import LLM  # pyright: ignore[reportMissingImports]
 
     return LLM(

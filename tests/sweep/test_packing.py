@@ -27,7 +27,7 @@ def test_a_lab_model_takes_a_core_s_part_of_the_gpu() -> None:
 
 
 def test_not_more_than_fit_into_its_memory() -> None:
-    peak = memory.estimate(cell()).peak
+    peak = memory.estimate(cell(), H200).peak
     assert share(cell(), total=3 * peak + 1, cores=16, gpus=1) == Fraction(1, 3)
     assert share(cell(), total=peak // 2, cores=16, gpus=1) == 1
 

@@ -1,4 +1,4 @@
-"""Passes without padding give the log-probs, entropies and gradients of TRL's own; micro-batches keep their steps."""
+"""Passes without padding give the log-probs, entropies and gradients of TRL's own."""
 
 from inspect import unwrap
 from types import SimpleNamespace
@@ -10,7 +10,7 @@ from transformers import LlamaConfig, LlamaForCausalLM, Olmo2Config, Olmo2ForCau
 from trl.trainer.grpo_trainer import GRPOTrainer
 from trl.trainer.utils import add_fused_lm_head
 
-from rlvr_sweep.train.passes import by_length, token_log_probs
+from rlvr_sweep.train.passes import token_log_probs
 
 PROMPTS, COMPLETIONS = [3, 7, 1, 5], [6, 2, 9, 4]
 SIZE: dict[str, Any] = {"vocab_size": 50, "hidden_size": 32, "intermediate_size": 48}
@@ -85,28 +85,39 @@ def test_a_completion_that_is_masked_out_is_only_a_prompt() -> None:
     assert (logps[2] == 0).all() and (logps[0, :6] != 0).all()
 
 
-def test_a_pass_is_as_wide_as_its_longest_row(monkeypatch: pytest.MonkeyPatch) -> None:
-    found, widths = model("qwen"), []
+@pytest.mark.parametrize("checkpointing", [False, True])
+def test_a_pass_computes_no_more_than_the_tokens_there_are(
+    checkpointing: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    found, seen = model("qwen"), []
+    found.train()
+    if checkpointing:
+        found.gradient_checkpointing_enable({"use_reentrant": False})
     forward = found.model.forward
-    monkeypatch.setattr(found.model, "forward", lambda **kw: widths.append(kw["input_ids"].shape) or forward(**kw))
+    monkeypatch.setattr(found.model, "forward", lambda **kw: seen.append(kw["input_ids"].shape) or forward(**kw))
+    part = batch()
+    ids, mask = joined(part)
+    logps, entropies = token_log_probs(found, ids, mask, keep=12)
+    assert seen == [(1, sum(PROMPTS) + sum(COMPLETIONS))] and entropies is not None
+    expected = gradients(found, *trls(found, ids, mask), part)
+    for a, b in zip(expected, gradients(found, logps, entropies, part), strict=True):
+        torch.testing.assert_close(a, b, atol=1e-5, rtol=1e-4)
+
+
+def test_a_row_knows_nothing_of_the_rows_beside_it() -> None:
+    found, part = model("llama"), batch()
+    ids, mask = joined(part)
+    before, _ = token_log_probs(found, ids, mask, keep=12)
+    ids[1] = (ids[1] + 7) % 50
+    after, _ = token_log_probs(found, ids, mask, keep=12)
+    assert (before[[0, 2, 3]] == after[[0, 2, 3]]).all() and not (before[1] == after[1]).all()
+
+
+def test_generation_is_as_before() -> None:
+    """The attention that knows of rows stands in for transformers' own, padding and all."""
+    found = model("qwen")
     ids, mask = joined(batch())
-    token_log_probs(found, ids, mask, keep=12)
-    assert widths == [(4, max(p + c for p, c in zip(PROMPTS, COMPLETIONS, strict=True)))]
-
-
-def test_micro_batches_by_length_keep_every_completion_in_its_step() -> None:
-    def part(lengths: list[int], first: int) -> dict[str, Any]:
-        completion = (torch.arange(8)[None] < torch.tensor(lengths)[:, None]).long()
-        rows = torch.arange(first, first + len(lengths))
-        return {
-            "prompt_mask": torch.ones(len(lengths), 2).long(),
-            "completion_mask": completion,
-            "row": rows,
-            "num_items_in_batch": torch.tensor(40),
-            "none": None,
-        }
-
-    dealt = by_length([part([1, 8], 0), part([5, 2], 2), part([3, 3], 4), part([7, 4], 6)], per_update=2)
-    assert [each["row"].tolist() for each in dealt] == [[1, 2], [3, 0], [6, 7], [4, 5]]
-    assert [each["completion_mask"].sum(1).tolist() for each in dealt] == [[8, 5], [2, 1], [7, 4], [3, 3]]
-    assert all(each["num_items_in_batch"] == 40 and each["none"] is None for each in dealt)
+    with torch.no_grad():
+        whole = found(input_ids=ids[:, :9], attention_mask=mask[:, :9]).logits[:, -1]
+        alone = [found(input_ids=ids[i : i + 1, 9 - n : 9]).logits[:, -1] for i, n in enumerate(PROMPTS)]
+    torch.testing.assert_close(whole, torch.cat(alone), atol=1e-5, rtol=1e-4)

@@ -3,8 +3,9 @@
     python -m tests.trials.levers OUT [--shape qwen2_5_1_5b] [--completions 64] [--micro-batch 8] [--mean-tokens 800]
 
 One optimizer step of completions of drawn lengths (a geometric distribution, cut at --max-tokens, as of a model that
-ends a text with the same chance at every token), forward and backward, each lever on top of those before. Gradients are
-compared with those of TRL's own pass. --tiny tries the script on a CPU.
+ends a text with the same chance at every token), forward and backward, each lever on top of those before. Of gradients:
+how far they moved from those of TRL's own pass, and how far they are from those in float32 (where weights are).
+--tiny tries the script on a CPU.
 """
 
 import argparse
@@ -23,7 +24,7 @@ from trl.trainer.grpo_trainer import GRPOTrainer
 from trl.trainer.utils import add_fused_lm_head
 
 from rlvr_sweep.shapes.table import find_shape
-from rlvr_sweep.train.passes import by_length, token_log_probs
+from rlvr_sweep.train.passes import token_log_probs
 
 TINY = {"hidden_size": 64, "intermediate_size": 128, "num_hidden_layers": 2, "num_attention_heads": 4,
         "num_key_value_heads": 2, "vocab_size": 512}  # fmt: skip
@@ -77,7 +78,7 @@ def ours(model: Any, part: dict[str, torch.Tensor]) -> torch.Tensor:
 
 def step(model: Any, parts: Sequence[dict[str, torch.Tensor]], one: Callable[..., torch.Tensor]) -> None:
     """Gradients of the DAPO loss at ratio 1."""
-    total = sum(int(part["completion_mask"].sum()) for part in parts)
+    total = _tokens(parts)
     for part in parts:
         logps = one(model, part)
         ratio = torch.exp(logps - logps.detach())
@@ -116,6 +117,21 @@ def apart(one: Sequence[torch.Tensor], other: Sequence[torch.Tensor]) -> float:
     return float((a - b).norm() / a.norm())
 
 
+def exact(model: Any, parts: Sequence[dict[str, torch.Tensor]]) -> list[torch.Tensor]:
+    """The gradient in float32 throughout, row by row."""
+    for part in parts:
+        for row in micro_batches(part, 1):
+            ids, mask, keep = joined(row)
+            logps, _ = token_log_probs(model, ids, mask, keep=keep)
+            ratio = torch.exp(logps - logps.detach())
+            (-(ratio * row["advantages"][:, None] * row["completion_mask"]).sum() / _tokens(parts)).backward()
+    return gradient(model)
+
+
+def _tokens(parts: Sequence[dict[str, torch.Tensor]]) -> int:
+    return sum(int(part["completion_mask"].sum()) for part in parts)
+
+
 def liger(model: Any) -> None:
     from liger_kernel.transformers import _apply_liger_kernel_to_instance  # pyright: ignore[reportMissingImports]
 
@@ -136,16 +152,14 @@ def levers(
     yield "TRL's pass", parts, theirs
     yield "TRL's pass in halves: what rounding alone moves", micro_batches(data, size // 2), theirs
     yield "rows without padding", parts, ours
-    dealt = by_length(parts, per_update=len(parts))
-    yield "micro-batches by length", dealt, ours
     model.gradient_checkpointing_disable()
-    yield "no recomputation", dealt, ours
+    yield "no recomputation", parts, ours
     if kernels == "liger":
         liger(model)
     if kernels == "compile":
         compiled(model)
     if kernels != "none":
-        yield f"kernels: {kernels}", dealt, ours
+        yield f"kernels: {kernels}", parts, ours
 
 
 def optimizers(model: Any, device: torch.device) -> Iterator[dict[str, Any]]:
@@ -181,7 +195,6 @@ def main() -> int:
         )
     add_fused_lm_head(model, temperature=1.0, outputs=("log_probs", "entropy"))
     model.train()
-    model.gradient_checkpointing_enable({"use_reentrant": False})
     most = args.max_tokens
     data = completions(args.completions, mean=args.mean_tokens, most=most, vocabulary=config.vocab_size, device=device)
     tokens = int(data["prompt_mask"].sum() + data["completion_mask"].sum())
@@ -198,6 +211,8 @@ def main() -> int:
         (args.out / "levers.json").write_text(json.dumps({"setting": setting, "rows": table}, indent=1) + "\n")
 
     print(setting)
+    model.gradient_checkpointing_enable({"use_reentrant": False})
+    truth = exact(model, micro_batches(data, args.micro_batch)) if args.weights == "float32" else None
     first: list[torch.Tensor] | None = None
     for name, parts, one in levers(model, data, args.micro_batch, kernels=args.kernels):
         try:
@@ -206,8 +221,10 @@ def main() -> int:
             found = gradient(model)
             first = first or found
             moved = apart(first, found)
+            error = None if truth is None else apart(truth, found)
             seconds, peak = measured(lambda parts=parts, one=one: step(model, parts, one), device, times=1)
-            say({"name": name, "seconds": seconds, "tokens/s": tokens / seconds, "peak_gb": peak, "gradient": moved})
+            row = {"name": name, "seconds": seconds, "tokens/s": tokens / seconds, "peak_gb": peak}
+            say(row | {"moved": moved, "error": error})
         except torch.OutOfMemoryError as error:
             say({"name": name, "failed": str(error).splitlines()[0][:100]})
         if name == "rows without padding":
@@ -233,9 +250,9 @@ def without_gradient(
 def in_fours(model: Any, data: dict[str, torch.Tensor], size: int) -> None:
     """As RLVRTrainer does where no gradient follows."""
     ids, mask, keep = joined(data)
-    for rows in mask.sum(1).argsort(descending=True).split(4 * size):
+    for some, real in zip(ids.split(4 * size), mask.split(4 * size), strict=True):
         with autocast(ids.device):
-            token_log_probs(model, ids[rows], mask[rows], keep=keep)
+            token_log_probs(model, some, real, keep=keep)
 
 
 if __name__ == "__main__":
