@@ -98,5 +98,5 @@ def arguments(
         save_steps=every or 1,
         save_total_limit=None,  # checkpoints.py removes old ones, after the new one is complete
         save_only_model=False,
-        dataloader_pin_memory=not use_cpu,
+        dataloader_pin_memory=False,  # rows are text
     )

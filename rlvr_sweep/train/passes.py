@@ -16,10 +16,11 @@ from transformers import AttentionInterface
 
 
 def token_log_probs(
-    model: Any, input_ids: torch.Tensor, attention_mask: torch.Tensor, *, keep: int
+    model: Any, input_ids: torch.Tensor, attention_mask: torch.Tensor, *, keep: int, attention: str = "sdpa"
 ) -> tuple[torch.Tensor, torch.Tensor | None]:
     """Log-probs of the last `keep` columns of `input_ids` (B, W) under a model with TRL's fused head, and entropies
-    where it gives them; (B, keep), 0 where `attention_mask` (B, W) is. A row's first token must not be among them."""
+    where it gives them; (B, keep), 0 where `attention_mask` (B, W) is. A row's first token must not be among them.
+    `attention`: the implementation that the model was loaded with."""
     real = attention_mask.bool()
     asked = real.clone()
     asked[:, :-keep] = False
@@ -29,7 +30,7 @@ def token_log_probs(
     )
     outputs = model(
         input_ids=ids,
-        attention_mask=_mask(model, lengths, ids),
+        attention_mask=_mask(attention, lengths, ids),
         position_ids=places,
         labels=labels,
         row_lengths=lengths,
@@ -43,15 +44,14 @@ def token_log_probs(
     return padded(outputs.log_probs), None if outputs.entropy is None else padded(outputs.entropy)
 
 
-def _mask(model: Any, lengths: Sequence[int], ids: torch.Tensor) -> torch.Tensor:
+def _mask(attention: str, lengths: Sequence[int], ids: torch.Tensor) -> torch.Tensor:
     """What a model takes as a finished mask and passes on to its attention: for an eager one a row's tokens see those
     before them; the others are told of rows, and the mask only keeps transformers from making one of its own."""
-    if model.config._attn_implementation != "eager":
+    if attention != "eager":
         return torch.ones(1, 1, 1, 1, dtype=torch.bool, device=ids.device)
     row = torch.arange(len(lengths), device=ids.device).repeat_interleave(torch.tensor(lengths, device=ids.device))
     sees = (row[:, None] == row[None]).tril()
-    dtype = torch.get_autocast_dtype(ids.device.type) if torch.is_autocast_enabled(ids.device.type) else model.dtype
-    return torch.zeros_like(sees, dtype=dtype).masked_fill(~sees, torch.finfo(dtype).min)[None, None]
+    return torch.zeros_like(sees, dtype=torch.float32).masked_fill(~sees, torch.finfo(torch.float32).min)[None, None]
 
 
 def _by_rows(attention: Callable[..., tuple[torch.Tensor, Any]]) -> Callable[..., tuple[torch.Tensor, Any]]:

@@ -61,6 +61,8 @@ class RLVRTrainer(GRPOTrainer):
         low, high = epsilons(cell)
         self.stats = StepStats(low=low, high=high, dual=cell.clip.dual, has_reference=cell.estimator.kl > 0)
         super().__init__(reward_funcs=self._reward, **kwargs)
+        # TRL reads a rollout's rows again for each of its micro-batches: from a Dataset that takes seconds a rollout.
+        self.train_dataset: Any = self.train_dataset.to_list()
         self.backend: Backend = BACKENDS[cell.compute.backend](self)
         self.rollouts = Rollouts(cell, scorer, self)
 
@@ -147,9 +149,10 @@ class RLVRTrainer(GRPOTrainer):
         compute_entropy: bool = False,
         **kwargs: Any,
     ) -> Any:
+        how: dict[str, Any] = {"keep": logits_to_keep, "attention": self.cell.model.attention}
         if compute_entropy:  # the pass of the loss; the others are those of the old and the reference log-probs
             with self.accelerator.autocast():
-                logps, entropies = token_log_probs(model, input_ids, attention_mask, keep=logits_to_keep)
+                logps, entropies = token_log_probs(model, input_ids, attention_mask, **how)
             assert entropies is not None
             self._entropies = entropies
             self.stats.logps, self.stats.entropies = logps.detach(), entropies.detach()
@@ -159,7 +162,7 @@ class RLVRTrainer(GRPOTrainer):
         found = []
         for ids, mask in zip(input_ids.split(size), attention_mask.split(size), strict=True):
             with self.accelerator.autocast():
-                found.append(token_log_probs(model, ids, mask, keep=logits_to_keep)[0])
+                found.append(token_log_probs(model, ids, mask, **how)[0])
         return torch.cat(found), None, None
 
     def _compute_loss(self, model: Any, inputs: dict[str, Any]) -> torch.Tensor:

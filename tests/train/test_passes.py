@@ -68,7 +68,7 @@ def test_a_pass_without_padding_gives_trls_numbers_and_gradients(family: str, at
     found, part = model(family, attention), batch()
     ids, mask = joined(part)
     theirs = trls(found, ids, mask)
-    ours = token_log_probs(found, ids, mask, keep=12)
+    ours = token_log_probs(found, ids, mask, keep=12, attention=attention)
     assert ours[1] is not None
     for a, b in zip(theirs, ours, strict=True):
         torch.testing.assert_close(a * part["completion_mask"], b, atol=1e-5, rtol=1e-5)
