@@ -44,7 +44,7 @@ def machine(cell: Cell, environment: Mapping[str, Any], *, gpus: int) -> dict[st
 def stock(cell: Cell, found: Mapping[str, Any], *, peak: Mapping[str, int]) -> dict[str, Any]:
     """What bench/stock.py wrote, without its first rollout."""
     batch = arm(cell)
-    seconds = sum(found["step_seconds"][batch.updates :]) / (batch.rollouts - 1)
+    seconds = (found["steps_ended"][-1] - found["steps_ended"][batch.updates - 1]) / (batch.rollouts - 1)
     return {
         "rollout_seconds": seconds,
         "completions_per_hour": 3600 * batch.rollout_size / seconds,

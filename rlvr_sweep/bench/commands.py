@@ -74,6 +74,8 @@ def _bench(args: argparse.Namespace, command: list[str]) -> int:
     from rlvr_sweep.cell_dir import CellDir
 
     asked = one(args.overrides, args.config_dir)
+    if (args.stock or args.stock_only) and asked.cell.compute.backend == "vllm_server":
+        raise UserError("bench: --stock: TRL's trainer is timed with vLLM on its own GPUs; write compute.backend=vllm")
     runs = Path(asked.cell.runs)
     with _scratch(runs) as scratch:
         found = prepare(asked, rollouts=args.rollouts, mean_tokens=args.mean_tokens, scratch=scratch)

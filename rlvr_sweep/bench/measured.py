@@ -44,7 +44,6 @@ class Measured:
     checkpoint: float | None
     startup: float
     tokens_per_second: dict[str, float]
-    step_seconds: float  # of a rollout's optimizer steps, generation included: what `stock` is compared with
     mfu: float | None
     roofline: float | None
     floor: dict[str, float] | None
@@ -55,7 +54,7 @@ class Measured:
 
     @property
     def completions_per_hour(self) -> float:
-        return 3600 * self.completions / self.step_seconds
+        return 3600 * self.completions / self.rollout_seconds
 
 
 def measure(directory: CellDir, *, sizes: Sizes | None, device: Device | None) -> Measured:
@@ -84,7 +83,6 @@ def measure(directory: CellDir, *, sizes: Sizes | None, device: Device | None) -
         checkpoint=phases.get("checkpoint") if cell.compute.checkpoint_every else None,
         startup=sum(spent for phase, spent in phases.items() if phase not in ("train", "checkpoint")),
         tokens_per_second={"generate": tokens / seconds["generate"], "train": trained / seconds["update"]},
-        step_seconds=fmean(_sum(times, number, "step") for number in numbers),
         mfu=floor["update"] / seconds["update"] if floor and cell.model.dtype == "bfloat16" else None,
         roofline=floor["generate"] / seconds["generate"] if floor else None,
         floor=floor,

@@ -18,6 +18,7 @@ import random
 import signal
 import sys
 import tempfile
+import time
 from pathlib import Path
 from typing import Any
 
@@ -82,18 +83,17 @@ def main(argv: list[str]) -> int:
     cell, out = CellDir(Path(argv[0])).cell, Path(argv[1])
     import torch
     from datasets import Dataset
+    from transformers import TrainerCallback
     from trl.trainer.grpo_trainer import GRPOTrainer
 
     from rlvr_sweep.train.environment import environment
     from rlvr_sweep.train.model import folder, lora
-    from rlvr_sweep.train.progress import Clock
 
-    steps: list[float] = []
+    ended: list[float] = []
 
-    class Watch(Clock):
+    class Watch(TrainerCallback):
         def on_step_end(self, *args: Any, **kwargs: Any) -> None:
-            super().on_step_end(*args, **kwargs)
-            steps.append(self.seconds)
+            ended.append(time.perf_counter())
 
     use_cpu = cell.compute.device == "cpu" or not torch.cuda.is_available()
     with tempfile.TemporaryDirectory(dir=out.parent) as output:
@@ -109,7 +109,7 @@ def main(argv: list[str]) -> int:
     if trainer.accelerator.is_main_process:
         key = "completions/mean_length"  # in the line of the step that sampled
         lengths = [row[key] for row in trainer.state.log_history if key in row]
-        found = {"step_seconds": steps, "completion_tokens": lengths}
+        found = {"steps_ended": ended, "completion_tokens": lengths}
         found |= {
             "environment": environment(cell, use_cpu=use_cpu, recompute=bool(trainer.args.gradient_checkpointing))
         }

@@ -12,7 +12,6 @@ PHASES = {
     "score": "score",
     "old_logprobs": "old log-probs",
     "update": "update",
-    "checkpoint": "checkpoint",
     "rest": "rest",
 }
 
@@ -38,21 +37,18 @@ def show(document: dict[str, Any], file: Path) -> None:
         grid.add_column(head, justify="right")
     grid.add_column("")
     whole = measured["rollout_seconds"]
-    seconds = measured["seconds"] | _checkpoint(document)
+    seconds = measured["seconds"]
     for phase, name in PHASES.items():
         if seconds.get(phase):
             spent = seconds[phase]
             grid.add_row(name, f"{spent:,.2f}", f"{spent / whole:.0%}", _about(phase, document))
     grid.add_row("rollout", f"{whole:,.2f}", "", _rate(measured["completions_per_hour"]))
+    one, every = measured["checkpoint"], cell["checkpoint_every"]
+    if one and every:
+        grid.add_row("checkpoint", f"+ {one / every:,.2f}", "", f"{one:,.1f} s each, every {every} rollouts")
     console.print(grid)
     for line in [*_lines(document), *document["notes"], f"written to {file}"]:
         console.print(line, soft_wrap=True)
-
-
-def _checkpoint(document: dict[str, Any]) -> dict[str, float]:
-    """Seconds of checkpoints a rollout, as often as the whole cell writes one."""
-    one, every = document["measured"]["checkpoint"], document["cell"]["checkpoint_every"]
-    return {"checkpoint": one / every} if one and every else {}
 
 
 def _about(phase: str, document: dict[str, Any]) -> str:
@@ -64,8 +60,6 @@ def _about(phase: str, document: dict[str, Any]) -> str:
     if phase == "update":
         mfu = f", MFU {measured['mfu']:.0%}" if measured["mfu"] else ""
         return f"{measured['tokens_per_second']['train']:,.0f} tokens/s{mfu}"
-    if phase == "checkpoint":
-        return f"{measured['checkpoint']:,.1f} s each, every {document['cell']['checkpoint_every']} rollouts"
     return "with waiting for the other ranks" if phase == "old_logprobs" and machine["count"] > 1 else ""
 
 

@@ -32,7 +32,7 @@ def test_ours_and_stock(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys:
     assert times["rollouts"] == 2 and times["completions"] == 16
     assert all(times["seconds"][phase] > 0 for phase in ("generate", "update", "old_logprobs"))
     assert times["rollout_seconds"] == pytest.approx(sum(times["seconds"].values()), rel=1e-4)
-    assert times["completions_per_hour"] == pytest.approx(16 * 3600 / times["step_seconds"], rel=1e-4)
+    assert times["completions_per_hour"] == pytest.approx(16 * 3600 / times["rollout_seconds"], rel=1e-4)
     assert 0 < times["roofline"] < 1 and times["mfu"] is None and times["checkpoint"] > 0
     wanted = times["startup"] + 20 * times["rollout_seconds"] + 20 / 5 * times["checkpoint"]
     assert whole["seconds"] == pytest.approx(wanted, rel=1e-4) and whole["rollouts"] == 20
