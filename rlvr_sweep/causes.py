@@ -36,8 +36,9 @@ CAUSES = (
         "InfiniBand does not answer: `ibstat` must show the ports active; or export NCCL_IB_DISABLE=1 (TCP, slower)",
     ),
     (
-        r"Watchdog caught collective operation timeout|Timed out after \d+|wait timeout after|Connection timed out|"
-        r"Connection refused",
+        r"Watchdog caught collective operation timeout|wait timeout after|"
+        r"(NCCL|TCPStore|c10d|gloo|Gloo|rendezvous).*(Connection (timed out|refused)|[Tt]imed out after \d+)|"
+        r"(Connection (timed out|refused)|[Tt]imed out after \d+).*(NCCL|TCPStore|c10d|gloo|rendezvous)",
         "a rank did not come: see which log ends first; between nodes a firewall, or NCCL_SOCKET_IFNAME must name the "
         "interface that they share",
     ),

@@ -31,7 +31,7 @@ VERBS = {
     "lab": ("rlvr_sweep.lab.commands", "the embedded tiny models: list them, rebuild them"),
     "prefetch": ("rlvr_sweep.data.commands", "bring what cells need from the Hub, on a node with network"),
     "bench": ("rlvr_sweep.bench.commands", "what a cell takes on this machine, by phase, beside TRL and the floor"),
-    "doctor": ("rlvr_sweep.doctor.commands", "is this machine ready? --probe runs two steps of a cell"),
+    "doctor": ("rlvr_sweep.doctor.commands", "is this machine ready? --probe runs a rollout of a cell"),
 }
 
 

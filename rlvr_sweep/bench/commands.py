@@ -42,7 +42,7 @@ def main(argv: list[str]) -> int:
     from rlvr_sweep.bench.running import stoppable
 
     with stoppable():
-        return _bench(args, ["python", "-m", "rlvr_sweep", "bench", *argv])
+        return _bench(args)
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -68,7 +68,14 @@ def _parser() -> argparse.ArgumentParser:
     return parser
 
 
-def _bench(args: argparse.Namespace, command: list[str]) -> int:
+def _command(args: argparse.Namespace) -> str:
+    """What measures this again elsewhere: without this machine's folders."""
+    lengths = ["--mean-tokens", str(args.mean_tokens)] if args.mean_tokens else []
+    overrides = [line for line in args.overrides if not line.startswith("runs=")]
+    return shlex.join(["python", "-m", "rlvr_sweep", "bench", *overrides, *lengths, "--rollouts", str(args.rollouts)])
+
+
+def _bench(args: argparse.Namespace) -> int:
     from rlvr_sweep.bench import calibration, running, table
     from rlvr_sweep.bench.setting import one, prepare
     from rlvr_sweep.cell_dir import CellDir
@@ -83,7 +90,7 @@ def _bench(args: argparse.Namespace, command: list[str]) -> int:
         given = running.lease(directory)
         try:
             if not args.stock_only:
-                document = _ours(found, directory, given, args.out, command)
+                document = _ours(found, directory, given, args.out, _command(args))
                 file = calibration.place(args.out, document["name"], runs=runs)
                 calibration.write(file, document)  # before what may take long, or fail
             if args.stock or args.stock_only:
@@ -113,9 +120,7 @@ class _Failed(Exception):
         super().__init__("\n".join([*tail, f"rlvr_sweep: bench: {reason}"]))
 
 
-def _ours(
-    found: "Setting", directory: "CellDir", given: "Lease", out: Path | None, command: list[str]
-) -> dict[str, Any]:
+def _ours(found: "Setting", directory: "CellDir", given: "Lease", out: Path | None, command: str) -> dict[str, Any]:
     """Run the cell; the document of what was measured."""
     from rlvr_sweep.bench import calibration, running
     from rlvr_sweep.bench.floor import device
@@ -144,7 +149,7 @@ def _ours(
         sizes = None
     ours = measure(directory, sizes=sizes, device=device(machine["device"]))
     return calibration.document(
-        found, environment, ours=ours, sizes=sizes, machine=machine, peak=peak.bytes, command=shlex.join(command)
+        found, environment, ours=ours, sizes=sizes, machine=machine, peak=peak.bytes, command=command
     )
 
 

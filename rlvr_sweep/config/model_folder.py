@@ -93,7 +93,7 @@ def _is_whole(file: Path) -> bool:
             return False
         try:
             header: dict[str, Any] = dict(json.loads(stream.read(length)))
-        except (ValueError, TypeError):
+            ends = [int(entry["data_offsets"][1]) for name, entry in header.items() if name != "__metadata__"]
+        except (ValueError, TypeError, KeyError, IndexError):
             return False
-    ends = [entry["data_offsets"][1] for name, entry in header.items() if name != "__metadata__"]
     return 8 + length + max(ends, default=0) == size

@@ -2,7 +2,7 @@
 
 python -m rlvr_sweep doctor
 python -m rlvr_sweep doctor --json | python -m json.tool
-python -m rlvr_sweep doctor --probe model=shape/qwen2_5_7b compute=zero2_x4      # two steps of that cell
+python -m rlvr_sweep doctor --probe model=shape/qwen2_5_7b compute=zero2_x4      # the first rollout of that cell
 """
 
 import argparse
@@ -72,7 +72,7 @@ def _parser() -> argparse.ArgumentParser:
         "--probe",
         nargs="*",
         metavar="key=value",
-        help="instead, run two steps of the cell that these choices make, in a temporary folder",
+        help="instead, run the first rollout of the cell that these choices make, in a temporary folder",
     )
     return parser
 

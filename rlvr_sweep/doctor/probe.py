@@ -3,8 +3,8 @@
     found = probe(["model=shape/qwen2_5_7b", "compute=zero2_x4"])
     found.passed, found.seconds, found.log, found.cause
 
-The cell is the one that the overrides make, cut to its first two updates: no evaluations, no checkpoint, no model kept,
-no W&B. A folder is left behind only where it failed.
+The cell is the one that the overrides make, cut to its first rollout (two of one update): no evaluations, no
+checkpoint, no model kept, no W&B. A folder is left behind only where it failed.
 """
 
 import dataclasses
@@ -24,7 +24,6 @@ from rlvr_sweep.cell_dir import CellDir
 from rlvr_sweep.config import content, rules
 from rlvr_sweep.config.compose import Composed, compose_or_refuse
 from rlvr_sweep.config.schema import Cell, Eval
-from rlvr_sweep.errors import UserError
 from rlvr_sweep.protocol import DONE
 from rlvr_sweep.sweep.gpus import smi
 
@@ -72,7 +71,7 @@ class Peak(threading.Thread):
 
 
 def shortened(cell: Cell, runs: Path) -> Cell:
-    """The same cell, but for what comes after its first two updates and what would be kept."""
+    """The same cell, but for what comes after its first rollout and what would be kept."""
     once = cell.model_copy(update={"algo": cell.algo.model_copy(update={"rollouts": 1})})
     if rules.arm(once).optimizer_steps < STEPS:
         once = cell.model_copy(update={"algo": cell.algo.model_copy(update={"rollouts": STEPS})})
@@ -95,7 +94,7 @@ def probe(lines: list[str]) -> Probed:
     short = Composed(cell=cell, overrides=composed.overrides, hashes=content.facts(cell).hashes, batch=rules.arm(cell))
     try:
         found = _run(short)
-    except UserError:
+    except BaseException:  # Ctrl-C too: only what failed leaves its log
         shutil.rmtree(folder)
         raise
     if found.passed:

@@ -100,8 +100,13 @@ class Calibration:
         scale |= dict.fromkeys(TRAINED, wanted["trained"] / self.work["trained"] * whole)
         return sum(seconds * scale.get(phase, 1.0) for phase, seconds in self.seconds_by_phase.items())
 
+    def lacks(self, cell: Cell) -> str:
+        """What of this cell was not measured, and is not in its seconds."""
+        is_unknown = self.checkpoint is None and cell.compute.checkpoint_every
+        return "evaluations and checkpoints" if is_unknown else "evaluations"
+
     def seconds(self, cell: Cell) -> float:
-        """Of the whole cell with its start and its checkpoints, without evaluations."""
+        """Of the whole cell with its start and its checkpoints, but for what it `lacks`."""
         batch, every = arm(cell), cell.compute.checkpoint_every
         checkpoints = batch.rollouts / (every * batch.stretch) if every else 0.0
         return self.startup + batch.rollouts * self.rollout_seconds(cell) + checkpoints * (self.checkpoint or 0.0)

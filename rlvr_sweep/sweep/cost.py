@@ -74,12 +74,14 @@ class Part:
 
 @dataclass(frozen=True)
 class Estimated:
-    """Cells that cost alike, of which none has finished, and what `bench` says of them. `seconds`: of one."""
+    """Cells that cost alike, of which none has finished, and what `bench` says of them. `seconds`: of one, `lacks` says
+    without what."""
 
     cells: int
     whole_cells: float
     by: Calibration
     seconds: float
+    lacks: str
 
     @property
     def hours(self) -> float:
@@ -119,8 +121,8 @@ class Cost:
         """As in: bench qwen2_5_7b-gpu-vllm on 1 x NVIDIA H200, without evaluations, 5h each."""
         times: dict[str, list[float]] = {}
         for one in self.estimates:
-            times.setdefault(one.by.basis, []).append(one.seconds)
-        return [f"{basis}, an estimate without evaluations, {_each(seconds)} each" for basis, seconds in times.items()]
+            times.setdefault(f"{one.by.basis}, an estimate without {one.lacks}", []).append(one.seconds)
+        return [f"{basis}, {_each(seconds)} each" for basis, seconds in times.items()]
 
     @property
     def _measured(self) -> str:
@@ -194,7 +196,7 @@ def _estimates(cells: Mapping[str, schema.Cell], shares: Mapping[str, Sequence[f
     for key, cell in cells.items():
         by = calibration.nearest(cell, known)
         if by is not None:
-            found.append(Estimated(len(shares[key]), sum(shares[key]), by, by.seconds(cell)))
+            found.append(Estimated(len(shares[key]), sum(shares[key]), by, by.seconds(cell), by.lacks(cell)))
     return found
 
 

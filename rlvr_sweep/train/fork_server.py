@@ -136,7 +136,9 @@ def _become_worker(channel: socket.socket, request: dict[str, Any], log: int) ->
     os.dup2(log, 1)
     os.dup2(log, 2)
     os.close(log)
-    if FORMER is None:
+    if FORMER is not None:
+        os.environ[NVML_ONLY] = FORMER
+    else:
         del os.environ[NVML_ONLY]
     os.environ.update(request["environment"])
     sys.argv = [worker.__file__, request["cell"]]

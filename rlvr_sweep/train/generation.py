@@ -49,6 +49,8 @@ class Sample(NamedTuple):
 class Backend(Protocol):
     """What trainer and evaluator ask of a generation engine. All ranks must make the same number of calls."""
 
+    waking: float  # seconds that the last call spent on pushing weights
+
     def generate(self, prompts: Sequence[list[int]], sampling: Sampling, *, seeds: Sequence[int]) -> list[Sample]: ...
 
 
@@ -106,6 +108,8 @@ class HuggingFace:
 
     Reproducible from `seed` on one device and one batch split; leaves the RNG as it was.
     """
+
+    waking = 0.0  # it samples from the trainer's own weights
 
     def __init__(self, trainer: Any, *, stop: list[str], batch: int | None) -> None:
         self.trainer = trainer

@@ -12,7 +12,7 @@ import torch
 
 
 @torch.no_grad()
-def mismatch(accelerator: Any, output: dict[str, Any]) -> dict[str, float]:
+def mismatch(accelerator: Any, output: dict[str, Any]) -> dict[str, float | None]:
     """Over all ranks, of TRL's output of a rollout. `sampling/kl`: of the sampler from the trainer, the mean over its
     own tokens, in nats. `sampling/logp_difference`: mean and max of a token's absolute difference. `sampling/weight`:
     of the weights in the loss, after their cut. `sampling/masked`: the share of tokens that lost their gradient."""
@@ -41,11 +41,11 @@ def mismatch(accelerator: Any, output: dict[str, Any]) -> dict[str, float]:
     gathered: Any = accelerator.gather(torch.stack(ends)[None])
     widest, greatest, smallest = gathered.max(0).values.tolist()
     return {
-        "sampling/kl": kl / tokens,
-        "sampling/logp_difference": difference / tokens,
-        "sampling/logp_difference/max": widest,
-        "sampling/weight": weight / all_tokens,
-        "sampling/weight/min": -smallest,
-        "sampling/weight/max": greatest,
-        "sampling/masked": masked / all_tokens,
+        "sampling/kl": kl / tokens if tokens else None,
+        "sampling/logp_difference": difference / tokens if tokens else None,
+        "sampling/logp_difference/max": widest if tokens else None,
+        "sampling/weight": weight / all_tokens if all_tokens else None,
+        "sampling/weight/min": -smallest if all_tokens else None,
+        "sampling/weight/max": greatest if all_tokens else None,
+        "sampling/masked": masked / all_tokens if all_tokens else None,
     }

@@ -44,6 +44,19 @@ def token_log_probs(
     return padded(outputs.log_probs), None if outputs.entropy is None else padded(outputs.entropy)
 
 
+def obstacle(model: Any) -> str | None:
+    """Why the rows of a pass of this model must not lie end to end; None: they may."""
+    config = model.config.get_text_config()
+    kinds = set(getattr(config, "layer_types", None) or ["full_attention"])
+    if kinds != {"full_attention"}:
+        return f"layers of {', '.join(sorted(kinds))}"
+    if getattr(config, "sliding_window", None) and getattr(config, "use_sliding_window", True):
+        return f"a sliding window of {config.sliding_window} tokens"
+    if not getattr(model, "_supports_attention_backend", False):
+        return "an attention of its own"
+    return None
+
+
 def _mask(attention: str, lengths: Sequence[int], ids: torch.Tensor) -> torch.Tensor:
     """What a model takes as a finished mask and passes on to its attention: for an eager one a row's tokens see those
     before them; the others are told of rows, and the mask only keeps transformers from making one of its own."""
@@ -64,6 +77,7 @@ def _by_rows(attention: Callable[..., tuple[torch.Tensor, Any]]) -> Callable[...
     ) -> tuple[torch.Tensor, Any]:
         if row_lengths is None:
             return attention(module, query, key, value, attention_mask, **kwargs)
+        kwargs.pop("position_ids", None)  # of all rows; FlashAttention would look for rows in them
         rows = zip(*(each.split(row_lengths, dim=2) for each in (query, key, value)), strict=True)
         return torch.cat([attention(module, *row, None, **kwargs)[0] for row in rows], dim=1), None
 

@@ -94,7 +94,7 @@ class Rollouts:
         parts = [slice(i, i + size) for i in range(0, len(visits), size)]
         scored = self.scorer.score(asked, [members[part] for part in parts], rollout=number)
         self.seconds["generate"] += generated - began
-        self.seconds["sync"] += getattr(self.trainer.backend, "waking", 0.0)  # of an engine apart from the model
+        self.seconds["sync"] += self.trainer.backend.waking
         self.seconds["score"] += time.perf_counter() - generated
         return [Group(row, samples[part], scored[part], batch) for row, part in zip(rows, parts, strict=True)]
 

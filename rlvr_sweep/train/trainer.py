@@ -23,7 +23,7 @@ from rlvr_sweep.train.generation import Backend, HuggingFace
 from rlvr_sweep.train.losses import entropy_term, with_arm
 from rlvr_sweep.train.metrics import mean, rollout_metrics, rollout_rows
 from rlvr_sweep.train.mismatch import mismatch
-from rlvr_sweep.train.passes import token_log_probs
+from rlvr_sweep.train.passes import obstacle, token_log_probs
 from rlvr_sweep.train.progress import Clock
 from rlvr_sweep.train.recorder import Recorder
 from rlvr_sweep.train.rollouts import Group, Member, Rollouts
@@ -61,6 +61,10 @@ class RLVRTrainer(GRPOTrainer):
         low, high = epsilons(cell)
         self.stats = StepStats(low=low, high=high, dual=cell.clip.dual, has_reference=cell.estimator.kl > 0)
         super().__init__(reward_funcs=self._reward, **kwargs)
+        whole: Any = self.model
+        self._padded = obstacle(whole.get_base_model() if hasattr(whole, "peft_config") else whole)
+        if self._padded and self.accelerator.is_main_process:
+            print(f"rlvr_sweep: {cell.model.name} has {self._padded}: its passes are padded, and slow", file=sys.stderr)
         # TRL reads a rollout's rows again for each of its micro-batches: from a Dataset that takes seconds a rollout.
         self.train_dataset: Any = self.train_dataset.to_list()
         self.backend: Backend = BACKENDS[cell.compute.backend](self)
@@ -149,21 +153,27 @@ class RLVRTrainer(GRPOTrainer):
         compute_entropy: bool = False,
         **kwargs: Any,
     ) -> Any:
-        how: dict[str, Any] = {"keep": logits_to_keep, "attention": self.cell.model.attention}
-        if compute_entropy:  # the pass of the loss; the others are those of the old and the reference log-probs
-            with self.accelerator.autocast():
-                logps, entropies = token_log_probs(model, input_ids, attention_mask, **how)
-            assert entropies is not None
+        # The pass of the loss asks for entropies; the others are those of the old and the reference log-probs. As many
+        # passes on every rank: under ZeRO-3 each of them is a collective.
+        size = batch_size or len(input_ids)
+        if self._padded:
+            found = super()._get_per_token_logps_and_entropies(
+                model, input_ids, attention_mask, logits_to_keep, size, compute_entropy, **kwargs
+            )
+            logps, entropies = found[:2]
+        else:
+            at_once = size if compute_entropy else size * AT_ONCE
+            passes = []
+            for ids, mask in zip(input_ids.split(at_once), attention_mask.split(at_once), strict=True):
+                with self.accelerator.autocast():
+                    attention = self.cell.model.attention
+                    passes.append(token_log_probs(model, ids, mask, keep=logits_to_keep, attention=attention))
+            logps = torch.cat([each[0] for each in passes])
+            entropies = torch.cat([each[1] for each in passes]) if compute_entropy else None
+        if entropies is not None:
             self._entropies = entropies
             self.stats.logps, self.stats.entropies = logps.detach(), entropies.detach()
-            return logps, entropies, None
-        # As many passes on every rank: under ZeRO-3 each of them is a collective.
-        size = (batch_size or len(input_ids)) * AT_ONCE
-        found = []
-        for ids, mask in zip(input_ids.split(size), attention_mask.split(size), strict=True):
-            with self.accelerator.autocast():
-                found.append(token_log_probs(model, ids, mask, **how)[0])
-        return torch.cat(found), None, None
+        return logps, entropies, None
 
     def _compute_loss(self, model: Any, inputs: dict[str, Any]) -> torch.Tensor:
         loss = super()._compute_loss(model, with_arm(self.cell.clip.name, inputs))

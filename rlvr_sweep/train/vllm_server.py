@@ -35,6 +35,7 @@ PATIENCE_S = 300.0  # for a server that is being started beside us
 RETRIES_S = (1.0, 5.0, 20.0)
 GENERATE = "/inference/v1/generate"
 AT_ONCE = 512  # requests a rank; each is an open file here, of which a shell has 1,024
+ANSWER_S = 3600.0  # for one completion among all that are asked for at once: by then the server is lost
 FINAL_ONLY = 2  # vLLM's RequestOutputKind: no answers in between
 
 
@@ -47,13 +48,15 @@ class Refused(Exception):
 
 
 class Server:
-    """vLLM over HTTP. `model` is the name it serves; `awake` is called before each batch, on all ranks alike."""
+    """vLLM over HTTP. `model` is the name it serves; `awake` is called before each batch, on all ranks alike; the last
+    call took `waking` seconds."""
 
     def __init__(
         self, url: str, *, ends: Sequence[int] = (), stop: Sequence[str] = (), awake: Callable[[], None] | None = None
     ) -> None:
         self.url, self.ends, self.stop, self.awake = url.rstrip("/"), ends, stop, awake
         self.model: str | None = None
+        self.waking = 0.0
         self._opener = build_opener(ProxyHandler({}))  # it is a neighbour; a cluster's proxy does not know it
 
     def ask(self, path: str, body: dict[str, Any] | None = None, *, timeout_s: float | None = None) -> Any:
@@ -80,8 +83,10 @@ class Server:
 
     def generate(self, prompts: Sequence[list[int]], sampling: Sampling, *, seeds: Sequence[int]) -> list[Sample]:
         """One completion a prompt, drawn by its seed, as by an engine in this process (vllm_engine.py)."""
+        began = time.perf_counter()
         if self.awake is not None:
             self.awake()
+        self.waking = time.perf_counter() - began
         if not prompts:
             return []
         try:
@@ -97,10 +102,10 @@ class Server:
         """`ask`, and again where a connection breaks: with its seed the answer is the same."""
         for wait in RETRIES_S:
             try:
-                return self.ask(path, body)
+                return self.ask(path, body, timeout_s=ANSWER_S)
             except OSError:
                 time.sleep(wait)
-        return self.ask(path, body)
+        return self.ask(path, body, timeout_s=ANSWER_S)
 
     def _one(self, ids: list[int], sampling: Sampling, seed: int) -> Sample:
         asked = request(sampling, seed=seed, ends=self.ends, stop=self.stop) | {"output_kind": FINAL_ONLY}

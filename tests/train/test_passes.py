@@ -6,11 +6,22 @@ from typing import Any
 
 import pytest
 import torch
-from transformers import LlamaConfig, LlamaForCausalLM, Olmo2Config, Olmo2ForCausalLM, Qwen2Config, Qwen2ForCausalLM
+from transformers import (
+    AutoModelForCausalLM,
+    GPTJConfig,
+    LlamaConfig,
+    LlamaForCausalLM,
+    MistralConfig,
+    Olmo2Config,
+    Olmo2ForCausalLM,
+    Qwen2Config,
+    Qwen2ForCausalLM,
+)
 from trl.trainer.grpo_trainer import GRPOTrainer
 from trl.trainer.utils import add_fused_lm_head
 
-from rlvr_sweep.train.passes import token_log_probs
+from rlvr_sweep.train import passes
+from rlvr_sweep.train.passes import obstacle, token_log_probs
 
 PROMPTS, COMPLETIONS = [3, 7, 1, 5], [6, 2, 9, 4]
 SIZE: dict[str, Any] = {"vocab_size": 50, "hidden_size": 32, "intermediate_size": 48}
@@ -121,3 +132,49 @@ def test_generation_is_as_before() -> None:
         whole = found(input_ids=ids[:, :9], attention_mask=mask[:, :9]).logits[:, -1]
         alone = [found(input_ids=ids[i : i + 1, 9 - n : 9]).logits[:, -1] for i, n in enumerate(PROMPTS)]
     torch.testing.assert_close(whole, torch.cat(alone), atol=1e-5, rtol=1e-4)
+
+
+def test_a_row_is_all_that_an_attention_function_is_given() -> None:
+    """FlashAttention looks for rows in `position_ids`; those of the whole pass would lead it past the row."""
+    seen: list[tuple[int, set[str]]] = []
+
+    def recording(module: Any, query: Any, key: Any, value: Any, mask: Any, **kwargs: Any) -> Any:
+        seen.append((query.shape[2], set(kwargs)))
+        return torch.zeros_like(query).transpose(1, 2), None
+
+    by_rows = passes._by_rows(recording)
+    heads = torch.zeros(1, 2, 7, 4)
+    out, _ = by_rows(None, heads, heads, heads, None, row_lengths=[3, 4], position_ids=torch.arange(7), scaling=1.0)
+    assert [length for length, _ in seen] == [3, 4] and out.shape == (1, 7, 2, 4)
+    assert all(names == {"scaling"} for _, names in seen)
+
+
+@pytest.mark.parametrize(
+    ("config", "why"),
+    [
+        (MistralConfig(**SIZE, sliding_window=4), "a sliding window of 4 tokens"),
+        (Qwen2Config(**SIZE, use_sliding_window=True, sliding_window=4, max_window_layers=1), "sliding_attention"),
+        (GPTJConfig(vocab_size=50, n_embd=32, n_layer=1, n_head=2, rotary_dim=8), "an attention of its own"),
+        (MistralConfig(**SIZE, sliding_window=None), None),
+        (Qwen2Config(**SIZE), None),
+        (LlamaConfig(**SIZE), None),
+        (Olmo2Config(**SIZE), None),
+    ],
+)
+def test_models_whose_rows_would_see_other_than_their_own_are_told_apart(config: Any, why: str | None) -> None:
+    found = obstacle(AutoModelForCausalLM.from_config(config))
+    assert found is None if why is None else why in str(found)
+
+
+def test_the_fused_optimizer_makes_the_steps_of_the_plain_one() -> None:
+    made = []
+    for how in ({"foreach": False}, {"fused": True}):
+        kinds: dict[str, Any] = how
+        stream = torch.Generator().manual_seed(0)
+        weights = torch.nn.Parameter(torch.randn(50, 8, generator=stream))
+        optimizer = torch.optim.AdamW([weights], lr=1e-2, betas=(0.9, 0.95), weight_decay=0.1, **kinds)
+        for _ in range(5):
+            weights.grad = torch.randn(50, 8, generator=stream)
+            optimizer.step()
+        made.append(weights.detach())
+    torch.testing.assert_close(*made, atol=1e-6, rtol=1e-6)
