@@ -63,8 +63,7 @@ class _Worker:
     """One worker process, the pair it works on, and when to lose patience."""
 
     def __init__(self, arguments: Sequence[str]) -> None:
-        # No `with`: it is open as long as the worker lives, and end() closes it.
-        self.log = tempfile.TemporaryFile()  # noqa: SIM115
+        self.log = tempfile.TemporaryFile()  # noqa: SIM115 (open as long as the worker lives; end() closes it)
         root = str(Path(rlvr_sweep.__file__).resolve().parent.parent)
         inherited = os.environ.get("PYTHONPATH")
         environment = {**os.environ, "PYTHONPATH": root + (os.pathsep + inherited if inherited else "")}

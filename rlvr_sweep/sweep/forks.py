@@ -1,6 +1,6 @@
 """The launcher's end of the fork server (train/fork_server.py): cells that start without importing torch again.
 
-    with ForkServer(gpus=("0",)) as server:
+    with closing(ForkServer(gpus=("0",))) as server:
         while server.is_starting: ...                        # its imports take as long as a worker's
         worker = server.fork(path, environment, log)         # a Forked, or None: see server.fault
 
@@ -16,8 +16,7 @@ import sys
 import tempfile
 from collections.abc import Mapping
 from pathlib import Path
-from types import TracebackType
-from typing import IO, Any, Self
+from typing import IO, Any
 
 from rlvr_sweep.config.schema import Compute
 from rlvr_sweep.lifeline import adopting_orphans, dies_with_parent
@@ -68,7 +67,7 @@ class ForkServer:
         self.gpus = gpus
         self.fault: str | None = None
         self._is_ready = False
-        self._log = tempfile.TemporaryFile()  # noqa: SIM115 (close() does)
+        self._log = tempfile.TemporaryFile()  # noqa: SIM115 (open as long as the server lives; close() ends both)
         self._channel, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
         with theirs:
             self._popen = subprocess.Popen(
@@ -118,14 +117,6 @@ class ForkServer:
         self._popen.wait()
         self._channel.close()
         self._log.close()
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self.close()
 
     def _hear(self) -> dict[str, Any] | None:
         """The next message, or None: it is none, or a fault. BlockingIOError or TimeoutError where none has come."""

@@ -25,7 +25,8 @@ from rlvr_sweep.config.schema import Cell, Grading
 from rlvr_sweep.devices import cores_here
 from rlvr_sweep.errors import UserError
 from rlvr_sweep.evals.store import Share, Store
-from rlvr_sweep.train.sampler_ranks import INTERRUPTED, USER_ERROR, read_word, spread
+from rlvr_sweep.protocol import USER_ERROR
+from rlvr_sweep.train.sampler_ranks import INTERRUPTED, read_word, spread
 
 if TYPE_CHECKING:
     from rlvr_sweep.train.generation import Backend

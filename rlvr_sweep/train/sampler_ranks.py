@@ -19,8 +19,9 @@ from rlvr_sweep.devices import gpus_here
 from rlvr_sweep.errors import UserError
 from rlvr_sweep.evals.store import Share, Store
 from rlvr_sweep.lifeline import dies_with_parent
+from rlvr_sweep.protocol import FAILED, USER_ERROR
 
-FAILED, USER_ERROR, INTERRUPTED = 1, 2, 130
+INTERRUPTED = 130
 GOES_ON = "the same command samples what it did not"
 Wanted = Sequence[tuple[Store, int]]  # a store, and how many samples of each of its prompts
 

@@ -8,7 +8,6 @@ the same, and a resume starts its stream anew. Here each completion has a seed o
 what ends a completion is what ends it under Hugging Face.
 """
 
-import importlib.util
 import os
 import time
 from collections.abc import Callable, Iterator, Sequence
@@ -18,7 +17,7 @@ from typing import Any
 from rlvr_sweep.config.schema import Cell
 from rlvr_sweep.errors import UserError
 from rlvr_sweep.train.generation import Sample, Sampling
-from rlvr_sweep.versions import INSTALL_VLLM, TRL_VLLM
+from rlvr_sweep.versions import check_installed
 
 
 def require(cell: Cell, *, use_cpu: bool) -> None:
@@ -26,11 +25,7 @@ def require(cell: Cell, *, use_cpu: bool) -> None:
     backend = cell.compute.backend
     if backend != "hf" and use_cpu:
         raise UserError(f"compute.backend={backend}: wants a GPU, and torch sees none; write compute.backend=hf")
-    if backend != "hf" and importlib.util.find_spec("vllm") is None:
-        raise UserError(
-            f"compute.backend={backend}: vLLM is not installed (TRL takes {TRL_VLLM}); {INSTALL_VLLM}; "
-            "or write compute.backend=hf"
-        )
+    check_installed(cell.compute)
 
 
 def request(sampling: Sampling, *, seed: int, ends: Sequence[int], stop: Sequence[str]) -> dict[str, Any]:

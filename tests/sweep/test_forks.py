@@ -5,6 +5,7 @@ import os
 import signal
 import subprocess
 import sys
+from contextlib import closing
 from pathlib import Path
 
 import pytest
@@ -57,7 +58,7 @@ def test_cells_outlive_the_server_and_the_others_start_anew(tmp_path: Path) -> N
 
 def test_a_server_that_cannot_start_says_why(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(forks, "MODULE", "rlvr_sweep.no_such_module")
-    with ForkServer((), os.environ) as server:
+    with closing(ForkServer((), os.environ)) as server:
         wait_for(lambda: not server.is_starting)
         assert "No module named rlvr_sweep.no_such_module" in (server.fault or "")
         with (Path(os.devnull)).open("w") as log:

@@ -12,6 +12,7 @@ from peft import LoraConfig, get_peft_model
 from transformers import AutoModelForCausalLM
 from trl.generation.vllm_generation import VLLMGeneration
 
+from rlvr_sweep.config.schema import Compute
 from rlvr_sweep.errors import UserError
 from rlvr_sweep.lab.families import model_dir
 from rlvr_sweep.train.generation import Sampling
@@ -158,8 +159,8 @@ def test_a_lora_model_hands_over_merged_weights_and_keeps_its_own() -> None:
 
 
 def test_without_vllm_a_line_says_what_to_install(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("importlib.util.find_spec", lambda name: None)
-    cell: Any = SimpleNamespace(compute=SimpleNamespace(backend="vllm"))
+    monkeypatch.setattr("rlvr_sweep.versions.find_spec", lambda name: None)
+    cell: Any = SimpleNamespace(compute=Compute(name="x", backend="vllm"))
     with pytest.raises(UserError, match=r"vLLM is not installed .*DEVICE=gpu-vllm make setup.*compute.backend=hf"):
         require(cell, use_cpu=False)
     with pytest.raises(UserError, match=r"compute\.backend=vllm: wants a GPU"):
