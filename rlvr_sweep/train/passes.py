@@ -14,32 +14,48 @@ from typing import Any
 import torch
 from transformers import AttentionInterface
 
+SHORT = 1 << 22  # rows times the longest's length squared, below which attention takes no longer than its launch
+
 
 def token_log_probs(
-    model: Any, input_ids: torch.Tensor, attention_mask: torch.Tensor, *, keep: int, attention: str = "sdpa"
+    model: Any,
+    input_ids: torch.Tensor,
+    attention_mask: torch.Tensor,
+    *,
+    keep: int,
+    attention: str = "sdpa",
+    stack: bool | None = None,
 ) -> tuple[torch.Tensor, torch.Tensor | None]:
     """Log-probs of the last `keep` columns of `input_ids` (B, W) under a model with TRL's fused head, and entropies
     where it gives them; (B, keep), 0 where `attention_mask` (B, W) is. A row's first token must not be among them.
-    `attention`: the implementation that the model was loaded with."""
-    real = attention_mask.bool()
+    `attention`: the implementation that the model was loaded with. `stack`: attention takes all rows in one call and
+    not each in its own; None: on a GPU, where they are short."""
+    device = input_ids.device
+    real = attention_mask.bool().cpu()  # all that follows from it is worked out there: a GPU is waited for but once
     asked = real.clone()
     asked[:, :-keep] = False
     lengths = real.sum(1).tolist()
-    ids, labels, places = (
-        of[real][None] for of in (input_ids, input_ids.masked_fill(~asked, -100), real.long().cumsum(1) - 1)
-    )
+
+    def of(found: torch.Tensor) -> torch.Tensor:
+        return found.flatten().nonzero()[:, 0].to(device)
+
+    here, answers, into = of(real), of(asked[real]), of(asked[:, -keep:])
+    ids = input_ids.flatten()[here]
+    if stack is None:
+        stack = device.type == "cuda" and len(lengths) * max(lengths) ** 2 <= SHORT
     outputs = model(
-        input_ids=ids,
+        input_ids=ids[None],
         attention_mask=_mask(attention, lengths, ids),
-        position_ids=places,
-        labels=labels,
+        position_ids=(real.long().cumsum(1) - 1)[real][None].to(device),
+        labels=torch.full_like(ids, -100).index_copy(0, answers, ids[answers])[None],
         row_lengths=lengths,
+        row_places=of(torch.arange(max(lengths)) < torch.tensor(lengths)[:, None]) if stack else None,
         fused_lm_head=True,
     )
-    is_asked, into = labels[0, 1:] != -100, asked[:, -keep:]  # the head's first value is that of the second token
 
     def padded(found: torch.Tensor) -> torch.Tensor:
-        return found.new_zeros(into.shape).masked_scatter(into, found[0][is_asked])
+        wanted = found[0].index_select(0, answers - 1)  # the head's first value is that of the second token
+        return found.new_zeros(asked[:, -keep:].numel()).index_copy(0, into, wanted).view(-1, keep)
 
     return padded(outputs.log_probs), None if outputs.entropy is None else padded(outputs.entropy)
 
@@ -69,19 +85,38 @@ def _mask(attention: str, lengths: Sequence[int], ids: torch.Tensor) -> torch.Te
 
 def _by_rows(attention: Callable[..., tuple[torch.Tensor, Any]]) -> Callable[..., tuple[torch.Tensor, Any]]:
     """An attention function of transformers, (B, heads, T, d) -> (B, T, heads, d), that with `row_lengths` takes each
-    of the rows which lie end to end in T by itself."""
+    of the rows which lie end to end in T by itself, or with `row_places` all of them stacked."""
 
     @wraps(attention)
     def by_rows(
-        module: Any, query: Any, key: Any, value: Any, attention_mask: Any, row_lengths: Any = None, **kwargs: Any
+        module: Any,
+        query: Any,
+        key: Any,
+        value: Any,
+        attention_mask: Any,
+        row_lengths: Any = None,
+        row_places: Any = None,
+        **kwargs: Any,
     ) -> tuple[torch.Tensor, Any]:
         if row_lengths is None:
             return attention(module, query, key, value, attention_mask, **kwargs)
         kwargs.pop("position_ids", None)  # of all rows; FlashAttention would look for rows in them
+        if row_places is not None:
+            stacks = (_stacked(each, row_lengths, row_places) for each in (query, key, value))
+            found = attention(module, *stacks, None, **kwargs)[0].flatten(0, 1)
+            return found.index_select(0, row_places)[None], None
         rows = zip(*(each.split(row_lengths, dim=2) for each in (query, key, value)), strict=True)
         return torch.cat([attention(module, *row, None, **kwargs)[0] for row in rows], dim=1), None
 
     return by_rows
+
+
+def _stacked(states: torch.Tensor, lengths: Sequence[int], places: torch.Tensor) -> torch.Tensor:
+    """(1, heads, T, d) -> (rows, heads, longest, d), each padded behind: causal attention sees nothing behind a token.
+    `places`: of each of the T tokens in the rows, end to end."""
+    _, heads, _, size = states.shape
+    empty = states.new_zeros(len(lengths) * max(lengths), heads, size)
+    return empty.index_copy(0, places, states[0].transpose(0, 1)).view(len(lengths), -1, heads, size).transpose(1, 2)
 
 
 for _name in ("sdpa", "flash_attention_2"):

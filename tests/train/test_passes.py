@@ -73,13 +73,13 @@ def gradients(found: Any, logps: torch.Tensor, entropies: torch.Tensor, part: di
     return [parameter.grad.clone() for parameter in found.parameters()]
 
 
-@pytest.mark.parametrize("attention", ["sdpa", "eager"])
+@pytest.mark.parametrize(("attention", "stack"), [("sdpa", False), ("sdpa", True), ("eager", False)])
 @pytest.mark.parametrize("family", FAMILIES)
-def test_a_pass_without_padding_gives_trls_numbers_and_gradients(family: str, attention: str) -> None:
+def test_a_pass_without_padding_gives_trls_numbers_and_gradients(family: str, attention: str, stack: bool) -> None:
     found, part = model(family, attention), batch()
     ids, mask = joined(part)
     theirs = trls(found, ids, mask)
-    ours = token_log_probs(found, ids, mask, keep=12, attention=attention)
+    ours = token_log_probs(found, ids, mask, keep=12, attention=attention, stack=stack)
     assert ours[1] is not None
     for a, b in zip(theirs, ours, strict=True):
         torch.testing.assert_close(a * part["completion_mask"], b, atol=1e-5, rtol=1e-5)
@@ -115,12 +115,13 @@ def test_a_pass_computes_no_more_than_the_tokens_there_are(
         torch.testing.assert_close(a, b, atol=1e-5, rtol=1e-4)
 
 
-def test_a_row_knows_nothing_of_the_rows_beside_it() -> None:
+@pytest.mark.parametrize("stack", [False, True])
+def test_a_row_knows_nothing_of_the_rows_beside_it(stack: bool) -> None:
     found, part = model("llama"), batch()
     ids, mask = joined(part)
-    before, _ = token_log_probs(found, ids, mask, keep=12)
+    before, _ = token_log_probs(found, ids, mask, keep=12, stack=stack)
     ids[1] = (ids[1] + 7) % 50
-    after, _ = token_log_probs(found, ids, mask, keep=12)
+    after, _ = token_log_probs(found, ids, mask, keep=12, stack=stack)
     assert (before[[0, 2, 3]] == after[[0, 2, 3]]).all() and not (before[1] == after[1]).all()
 
 
@@ -146,6 +147,9 @@ def test_a_row_is_all_that_an_attention_function_is_given() -> None:
     heads = torch.zeros(1, 2, 7, 4)
     out, _ = by_rows(None, heads, heads, heads, None, row_lengths=[3, 4], position_ids=torch.arange(7), scaling=1.0)
     assert [length for length, _ in seen] == [3, 4] and out.shape == (1, 7, 2, 4)
+    places = torch.tensor([0, 1, 2, 4, 5, 6, 7])
+    out, _ = by_rows(None, heads, heads, heads, None, row_lengths=[3, 4], row_places=places, scaling=1.0)
+    assert [length for length, _ in seen] == [3, 4, 4] and out.shape == (1, 7, 2, 4)
     assert all(names == {"scaling"} for _, names in seen)
 
 
