@@ -10,15 +10,18 @@ os.environ.update(
     WANDB_MODE="offline",
 )
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
 
+from rlvr_sweep import devices
 from rlvr_sweep.cell_dir import CellDir
 from rlvr_sweep.config.compose import compose_or_refuse
+from rlvr_sweep.sweep import gpus
 
 ROOT = Path(__file__).resolve().parents[1]
+H200 = 143_771 << 20  # bytes of one
 
 TINY = [  # a lab cell of two seconds: 4 rollouts of 4 x 4, 2 updates each, a small evaluation in the middle
     "tracking=off",
@@ -46,3 +49,19 @@ def make_cell(tmp_path: Path) -> Callable[..., CellDir]:
         return CellDir.create(compose_or_refuse(lines, multirun=False)[0])
 
     return make
+
+
+@pytest.fixture
+def with_gpus(monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[..., None]]:
+    """with_gpus(2) makes the driver list two H200s, free but for `used` bytes."""
+
+    def make(count: int, *, used: int = 0) -> None:
+        found = [devices.Gpu(str(i), f"GPU-{i}", "NVIDIA H200", H200, used) for i in range(count)]
+        monkeypatch.setattr(devices, "gpus", lambda: found)
+        monkeypatch.setattr(devices, "processes", list)
+        for name in ("CUDA_VISIBLE_DEVICES", "SLURM_JOB_ID"):
+            monkeypatch.delenv(name, raising=False)
+        gpus.at_first.cache_clear()
+
+    yield make
+    gpus.at_first.cache_clear()

@@ -41,7 +41,7 @@ def machine(cell: Cell, environment: Mapping[str, Any], *, gpus: int) -> dict[st
     }
 
 
-def stock(cell: Cell, found: Mapping[str, Any], *, peak: Mapping[str, int]) -> dict[str, Any]:
+def stock(cell: Cell, found: Mapping[str, Any], *, peak: int | None) -> dict[str, Any]:
     """What bench/stock.py wrote, without its first rollout."""
     batch = arm(cell)
     seconds = (found["steps_ended"][-1] - found["steps_ended"][batch.updates - 1]) / (batch.rollouts - 1)
@@ -49,7 +49,7 @@ def stock(cell: Cell, found: Mapping[str, Any], *, peak: Mapping[str, int]) -> d
         "rollout_seconds": seconds,
         "completions_per_hour": 3600 * batch.rollout_size / seconds,
         "completion_tokens": fmean(found["completion_tokens"][1:]),
-        "peak_bytes": max(peak.values(), default=None),
+        "peak_bytes": peak,
     }
 
 
@@ -60,7 +60,7 @@ def document(
     ours: Measured,
     sizes: Sizes | None,
     machine: dict[str, Any],
-    peak: Mapping[str, int],
+    peak: int | None,
     command: str,
 ) -> dict[str, Any]:
     """Everything a reader needs to judge the numbers, and `plan` to scale them."""
@@ -80,7 +80,7 @@ def document(
         "setting": calibration.setting(whole),
         "work": calibration.work(whole),
         "cell": _cell(whole),
-        "measured": asdict(ours) | derived | {"peak_bytes": max(peak.values(), default=None)},
+        "measured": asdict(ours) | derived | {"peak_bytes": peak},
         "stock": None,
     }
     seconds = calibration.Calibration.of(made).seconds(whole)

@@ -18,6 +18,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from rlvr_sweep.devices import Peak
 from rlvr_sweep.errors import UserError
 from rlvr_sweep.parser import Parser
 
@@ -132,7 +133,7 @@ def _ours(found: "Setting", directory: "CellDir", given: "Lease", out: Path | No
     attempt = directory.path / "attempts" / "1"
     _say(f"bench: {found.composed.slug}: {found.composed.batch.rollouts} rollouts, the first to warm up")
     try:
-        with running.Peak(given.gpus) as peak:
+        with Peak(given.gpus) as peak:
             code = running.run_cell(directory, given, _say)
     finally:
         _keep(attempt / "log.txt", out, "cell.log")
@@ -169,7 +170,7 @@ def _stock(directory: "CellDir", given: "Lease", out: Path | None) -> tuple[dict
     _say("bench: TRL's stock trainer on the same prompts")
     log, file = directory.path / "stock.log", directory.path / "stock.json"
     try:
-        with running.Peak(given.gpus) as peak:
+        with Peak(given.gpus) as peak:
             code = running.run_stock(directory, given, file, log)
     finally:
         _keep(log, out, "stock.log")

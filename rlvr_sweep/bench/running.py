@@ -1,23 +1,21 @@
 """Runs the two things that `bench` times, each in a process tree of its own of which nothing is left behind.
 
-with Peak(gpus) as peak: run_cell(directory, lease(directory), print)
-peak.bytes                      # the most that was in use on each GPU
+run_cell(directory, lease(directory), print)        # its exit code
 """
 
 import contextlib
 import os
 import signal
 import subprocess
-import threading
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from types import TracebackType
 
 from rlvr_sweep.cell_dir import CellDir
 from rlvr_sweep.lifeline import dies_with_parent
 from rlvr_sweep.sweep import memory
+from rlvr_sweep.sweep.gpus import smallest
 from rlvr_sweep.sweep.process import CellProcess, command
 from rlvr_sweep.sweep.slots import Lease, Slots, need
 from rlvr_sweep.versions import check_installed
@@ -32,7 +30,7 @@ def lease(directory: CellDir) -> Lease:
     slots.check(wanted)
     check_installed(cell.compute)
     if wanted.gpus:
-        memory.check(cell, memory.smallest(slots.gpus), gpus=len(slots.gpus))
+        memory.check(cell, smallest(slots.gpus), gpus=len(slots.gpus))
     given = slots.take(wanted)
     assert given is not None  # nobody else has taken of them
     return given
@@ -89,37 +87,6 @@ def stoppable() -> Iterator[None]:
     finally:
         for number, handler in former.items():
             signal.signal(number, handler)
-
-
-class Peak:
-    """The most bytes in use on each of some GPUs (as CUDA_VISIBLE_DEVICES names them), others' included."""
-
-    def __init__(self, gpus: Sequence[str]) -> None:
-        self.gpus = gpus
-        self.bytes: dict[str, int] = {}
-        self._ended = threading.Event()
-        self._thread = threading.Thread(target=self._watch, daemon=True)
-
-    def __enter__(self) -> "Peak":
-        if self.gpus:
-            self._thread.start()
-        return self
-
-    def __exit__(self, kind: type | None, error: BaseException | None, trace: TracebackType | None) -> None:
-        self._ended.set()
-        if self.gpus:
-            self._thread.join()
-
-    def _watch(self) -> None:
-        query = ["nvidia-smi", "--query-gpu=index,uuid,memory.used", "--format=csv,noheader,nounits"]
-        while not self._ended.wait(0.5):
-            try:
-                said = subprocess.run(query, capture_output=True, text=True, check=True, timeout=30).stdout
-            except (OSError, subprocess.SubprocessError):
-                return
-            for gpu, used in memory.read_memory(said).items():
-                if gpu in self.gpus:
-                    self.bytes[gpu] = max(used, self.bytes.get(gpu, 0))
 
 
 def why(directory: CellDir, code: int) -> str:

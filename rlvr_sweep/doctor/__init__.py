@@ -1,2 +1,2 @@
-"""Is this machine ready? `commands` shows the checks of `install`, `places` and rlvr_sweep.machine; `probe` runs two
-steps of a cell."""
+"""Is this machine ready? `commands` shows the checks of `install`, `places` and `machine`; `probe` runs two steps of a
+cell."""

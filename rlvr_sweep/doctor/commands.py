@@ -12,8 +12,8 @@ from dataclasses import asdict
 from pathlib import Path
 
 from rlvr_sweep.doctor import install, places
-from rlvr_sweep.machine import Check
-from rlvr_sweep.machine import rows as machine_rows
+from rlvr_sweep.doctor.machine import Check
+from rlvr_sweep.doctor.machine import rows as machine_rows
 from rlvr_sweep.parser import Parser
 
 

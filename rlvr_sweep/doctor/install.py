@@ -17,9 +17,9 @@ from collections.abc import Iterable
 from importlib import metadata
 from typing import Any
 
-from rlvr_sweep import __version__
+from rlvr_sweep import __version__, devices
 from rlvr_sweep.config.tree import PACKAGE, conf_dir
-from rlvr_sweep.machine import Check
+from rlvr_sweep.doctor.machine import Check
 
 CHECKOUT = PACKAGE.parent  # of a clone; site-packages when installed from a wheel
 PROBE_S = 120  # a cold `import torch` over a cluster's file system takes its time
@@ -119,17 +119,6 @@ def last_line(text: str) -> str:
     return lines[-1].strip() if lines else "no message"
 
 
-def _driver_gpus() -> int:
-    """How many GPUs the NVIDIA driver lists; 0 without one."""
-    if shutil.which("nvidia-smi") is None:
-        return 0
-    try:
-        listed = subprocess.run(["nvidia-smi", "-L"], capture_output=True, text=True, timeout=30, check=False)
-    except subprocess.TimeoutExpired:
-        return 0
-    return sum(line.startswith("GPU ") for line in listed.stdout.splitlines())
-
-
 def judge_torch(facts: dict[str, Any], *, driver_gpus: int) -> Check:
     """`facts` as TORCH prints them, against the number of GPUs that the driver lists."""
     build = f"{facts['version']}, {'CUDA ' + facts['cuda'] if facts['cuda'] else 'CPU build'}"
@@ -155,7 +144,7 @@ def torch_build() -> Check:
         return Check("torch", "fail", f"import torch took more than {PROBE_S} s", "put .venv on a local disk")
     if done.returncode:
         return Check("torch", "fail", last_line(done.stderr), "make setup" if is_checkout() else "pip install torch")
-    return judge_torch(json.loads(last_line(done.stdout)), driver_gpus=_driver_gpus())
+    return judge_torch(json.loads(last_line(done.stdout)), driver_gpus=len(devices.gpus()))
 
 
 def grader() -> Check:

@@ -13,7 +13,7 @@ from pathlib import Path
 from urllib.parse import urlparse
 
 from rlvr_sweep.doctor.install import is_checkout, last_line
-from rlvr_sweep.machine import Check
+from rlvr_sweep.doctor.machine import Check
 
 FULL_GIB, LOW_GIB = 1, 20  # free space: a lab cell needs megabytes, a 7B checkpoint with its optimizer about 90 GiB
 

@@ -12,24 +12,22 @@ import json
 import resource
 import shutil
 import tempfile
-import threading
 import time
 from io import StringIO
 from pathlib import Path
 
 from rich.console import Console
 
+from rlvr_sweep import devices
 from rlvr_sweep.causes import cause
 from rlvr_sweep.cell_dir import CellDir
 from rlvr_sweep.config import content, rules
 from rlvr_sweep.config.compose import Composed, compose_or_refuse
 from rlvr_sweep.config.schema import Cell, Eval
 from rlvr_sweep.protocol import DONE
-from rlvr_sweep.sweep.gpus import smi
 
 STEPS = 2
 LINES = 15  # of the log, shown where it failed
-POLL_S = 0.5
 
 
 @dataclasses.dataclass
@@ -49,25 +47,6 @@ class Probed:
     cause: str | None = None
     log: list[str] = dataclasses.field(default_factory=list)
     folder: str | None = None
-
-
-class Peak(threading.Thread):
-    """The most memory in use on any GPU while it ran, in bytes; 0 without one."""
-
-    def __init__(self) -> None:
-        super().__init__(daemon=True)
-        self.size, self._over = 0, threading.Event()
-
-    def run(self) -> None:
-        while rows := smi("--query-gpu=memory.used"):
-            self.size = max([self.size, *(int(row[0]) << 20 for row in rows if row[0].isdigit())])
-            if self._over.wait(POLL_S):
-                return
-
-    def end(self) -> int:
-        self._over.set()
-        self.join()
-        return self.size
 
 
 def shortened(cell: Cell, runs: Path) -> Cell:
@@ -108,12 +87,12 @@ def _run(composed: Composed) -> Probed:
 
     directory, batch = CellDir.create(composed), composed.batch
     scheduler = Scheduler([directory], settings=composed.cell.sweep, console=Console(file=StringIO()))
-    peak, began = Peak(), time.monotonic()
-    peak.start()
-    [code] = scheduler.run().values()
-    seconds, on_gpus = time.monotonic() - began, peak.end()
+    began = time.monotonic()
+    with devices.Peak(scheduler.slots.gpus) as peak:
+        [code] = scheduler.run().values()
+    seconds = time.monotonic() - began
     # Of the machine's memory: the largest process that has ended; in kilobytes.
-    size = on_gpus or resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss << 10
+    size = peak.bytes or resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss << 10
     updates = f"{batch.updates} update{'s' * (batch.updates > 1)}"
     found = Probed(
         cell=composed.slug,
@@ -123,7 +102,7 @@ def _run(composed: Composed) -> Probed:
         seconds=round(seconds, 1),
         phases=_phases(directory.path / "phases.json"),
         memory_gb=round(size / 1e9, 2),
-        on_gpu=bool(on_gpus),
+        on_gpu=bool(peak.bytes),
     )
     if not found.passed:
         log = newest(directory.path)

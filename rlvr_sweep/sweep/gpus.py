@@ -1,23 +1,20 @@
-"""The GPUs of this machine as the driver sees them, and what keeps a cell from starting on them: a number that is not
-there, other people's processes, too little shared memory. All of it is said before the start, in one line.
+"""What keeps a cell from starting on the GPUs of this machine: a number that is not there, other people's processes,
+too little shared memory. All of it is said before the start, in one line.
 
     check(("0", "1"), ranks=2)                  # UserError
     check_free("qwen2.5_7b", 110e9, ("0",))     # UserError, naming who holds the memory
-
-Asked by nvidia-smi, so that a process that only waits for others holds no CUDA context.
 """
 
 import os
 import shutil
-import subprocess
 from collections.abc import Sequence
-from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
 
+from rlvr_sweep import devices
+from rlvr_sweep.devices import Gpu, Process, users
 from rlvr_sweep.errors import UserError
 
-PATIENCE_S = 30
 BUSY = 1 << 30  # bytes in use that are no driver's own
 SHM = Path("/dev/shm")
 # NCCL keeps several segments of 6 to 10 MB in /dev/shm for each rank; a container's default of 64 MiB ends with "failed
@@ -25,56 +22,24 @@ SHM = Path("/dev/shm")
 SHM_A_RANK = 33_000_000
 
 
-@dataclass(frozen=True)
-class Gpu:
-    """A GPU; bytes. `used` counts other people's processes, ours are not there yet."""
-
-    index: str
-    uuid: str
-    name: str
-    total: int
-    used: int
-
-
-def smi(*arguments: str) -> list[list[str]]:
-    """The rows that nvidia-smi prints; none without it."""
-    if shutil.which("nvidia-smi") is None:
-        return []
-    command = ["nvidia-smi", *arguments, "--format=csv,noheader,nounits"]
-    try:
-        done = subprocess.run(command, capture_output=True, text=True, timeout=PATIENCE_S, check=False)
-    except subprocess.TimeoutExpired:
-        return []
-    lines = done.stdout.splitlines() if done.returncode == 0 else []
-    return [[part.strip() for part in line.split(",")] for line in lines]
-
-
-def gpus() -> list[Gpu]:
-    """All that the driver lists, used by this process or not."""
-    rows = smi("--query-gpu=index,uuid,name,memory.total,memory.used")
-    sound = [row for row in rows if len(row) == 5 and row[3].isdigit() and row[4].isdigit()]
-    return [Gpu(index, uuid, name, int(total) << 20, int(used) << 20) for index, uuid, name, total, used in sound]
-
-
-def processes() -> list[list[str]]:
-    """(GPU's uuid, pid, name, MiB) of what computes on them; a container sees none of what runs outside of it."""
-    return smi("--query-compute-apps=gpu_uuid,pid,process_name,used_memory")
-
-
-def users(gpu: Gpu, running: list[list[str]]) -> str:
-    """Who is on a GPU: "python3 (pid 4711, 57 GB)"."""
-    said = []
-    for row in running:
-        if len(row) == 4 and row[0] == gpu.uuid:
-            size = f", {(int(row[3]) << 20) / 1e9:.0f} GB" if row[3].isdigit() else ""
-            said.append(f"{Path(row[2]).name} (pid {row[1]}{size})")
-    return ", ".join(said) or "processes that cannot be seen from here"
-
-
 @lru_cache(maxsize=1)
-def at_first() -> tuple[list[Gpu], list[list[str]]]:
+def at_first() -> tuple[list[Gpu], list[Process]]:
     """GPUs and processes when this process first looked, before it started anything: its own cells must not count."""
-    return gpus(), processes()
+    return devices.gpus(), devices.processes()
+
+
+def smallest(visible: Sequence[str]) -> int | None:
+    """The memory of the smallest of these GPUs (as CUDA_VISIBLE_DEVICES names them); None where it is not known."""
+    return min((gpu.total for gpu in _known(devices.gpus(), visible)), default=None)
+
+
+def least_free(visible: Sequence[str]) -> int | None:
+    """What other processes had left of the fullest of these GPUs when this process first looked."""
+    return min((gpu.total - gpu.used for gpu in _known(at_first()[0], visible)), default=None)
+
+
+def _known(found: Sequence[Gpu], visible: Sequence[str]) -> list[Gpu]:
+    return [gpu for gpu in found if gpu.is_in(visible) and gpu.total]
 
 
 def check(visible: Sequence[str], *, ranks: int) -> None:
@@ -109,7 +74,7 @@ def check_shared_memory(ranks: int, folder: Path = SHM) -> None:
 def check_free(model: str, wanted: float, visible: Sequence[str]) -> None:
     """UserError where other processes leave too little of a GPU for a cell that takes `wanted` bytes."""
     there, running = at_first()
-    ours = [gpu for gpu in there if gpu.index in visible or gpu.uuid in visible]
+    ours = _known(there, visible)
     busy = [gpu for gpu in ours if gpu.used > BUSY and gpu.total - gpu.used < wanted]
     if not busy:
         return

@@ -20,6 +20,7 @@ from rlvr_sweep.config.schema import Sweep
 from rlvr_sweep.protocol import DONE, FAILED, LOCKED, STOPPED, USER_ERROR
 from rlvr_sweep.sweep import memory, packing
 from rlvr_sweep.sweep.forks import ForkServer, can_fork
+from rlvr_sweep.sweep.gpus import least_free, smallest
 from rlvr_sweep.sweep.nodes import check as check_nodes
 from rlvr_sweep.sweep.process import COMMON, CellProcess, TakenMeanwhile
 from rlvr_sweep.sweep.slots import Need, Slots, need
@@ -83,11 +84,11 @@ class Scheduler:
         self.started: list[CellDir] = []
         self._seen = {directory: directory.read_status().get("attempt", 0) for directory in directories}
         self._waiting: list[tuple[CellDir, Need]] = []
-        total = memory.smallest(self.slots.gpus)
+        total, free = smallest(self.slots.gpus), least_free(self.slots.gpus)
         for directory in directories:
             compute = directory.cell.compute
             gpus, cores = len(self.slots.gpus), self.slots.cores
-            part = packing.share(directory.cell, total=total, cores=cores, gpus=gpus)
+            part = packing.share(directory.cell, free=free, cores=cores, gpus=gpus)
             wanted = need(compute, has_gpus=gpus > 0, share=part)
             self.slots.check(wanted)
             check_nodes(compute.nodes)
@@ -96,8 +97,11 @@ class Scheduler:
                 memory.check(directory.cell, total, gpus=gpus)
             self._waiting.append((directory, wanted))
         self._running: list[CellProcess] = []
-        # The imports of a fork server pay from the second cell on.
-        self._forks = forks and sum(can_fork(directory.cell.compute) for directory in directories) > 1
+        # The imports of a fork server pay from the second cell on; they look for GPUs, so it is of use to cells on GPUs
+        # or to those on cores: to whom there are more of.
+        forked = [bool(wanted.gpus) for directory, wanted in self._waiting if can_fork(directory.cell.compute)]
+        self._forks = forks and len(forked) > 1
+        self._fork_gpus = self.slots.gpus if 2 * sum(forked) > len(forked) else ()
         self._server: ForkServer | None = None
         self._told = 0
         self._settings, self._environment = settings, environment
@@ -194,7 +198,7 @@ class Scheduler:
 
     def _start_server(self) -> None:
         try:
-            self._server = ForkServer(self.slots.gpus, {**os.environ, **COMMON})
+            self._server = ForkServer(self._fork_gpus, {**os.environ, **COMMON})
         except OSError as error:  # too many processes or open files
             self._say_no_fork(str(error))
 

@@ -4,11 +4,10 @@ check(cell, total=150_000_000_000, gpus=8)        # UserError that names the nea
 """
 
 import json
-import shutil
-import subprocess
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from typing import Any
 
+from rlvr_sweep import devices
 from rlvr_sweep.config.schema import Cell
 from rlvr_sweep.errors import UserError
 from rlvr_sweep.shapes.memory import estimate
@@ -16,45 +15,9 @@ from rlvr_sweep.shapes.sizes import Unknown
 from rlvr_sweep.sweep.gpus import check_free
 
 
-def gpu_memory() -> dict[str, int]:
-    """Bytes of each GPU of this machine, by index and by UUID, as the driver says; empty without one."""
-    if shutil.which("nvidia-smi") is None:
-        return {}
-    try:
-        listed = subprocess.run(
-            ["nvidia-smi", "--query-gpu=index,uuid,memory.total", "--format=csv,noheader,nounits"],
-            capture_output=True,
-            text=True,
-            timeout=30,
-            check=False,
-        )
-    except subprocess.TimeoutExpired:
-        return {}
-    return read_memory(listed.stdout) if listed.returncode == 0 else {}
-
-
-def read_memory(listed: str) -> dict[str, int]:
-    """From nvidia-smi's lines (index, uuid, MiB); what is no number is left out."""
-    found: dict[str, int] = {}
-    for line in listed.splitlines():
-        parts = [part.strip() for part in line.split(",")]
-        if len(parts) == 3 and parts[2].isdigit():
-            found |= dict.fromkeys(parts[:2], int(parts[2]) << 20)
-    return found
-
-
-def smallest(gpus: tuple[str, ...], memory: Mapping[str, int] | None = None) -> int | None:
-    """The memory of the smallest of these GPUs (as CUDA_VISIBLE_DEVICES names them); None where it is not known."""
-    memory = gpu_memory() if memory is None else memory
-    known = [memory[gpu] for gpu in gpus if gpu in memory]
-    return min(known) if known else None
-
-
 def check(cell: Cell, total: int | None, *, gpus: int) -> None:
     """UserError where a cell cannot fit into GPUs of `total` bytes, of which there are `gpus` a node; names the nearest
     preset that fits. Nothing where that is not known."""
-    from rlvr_sweep.sweep.slots import gpus_here
-
     if total is None or not cell.compute.check_memory:
         return
     try:
@@ -64,7 +27,7 @@ def check(cell: Cell, total: int | None, *, gpus: int) -> None:
     share = cell.compute.share or 1.0  # left open it is made to fit
     room = round(total * share)
     if found.peak <= room:
-        check_free(cell.model.name, found.peak, gpus_here())
+        check_free(cell.model.name, found.peak, devices.gpus_here())
         return
     of = "" if share == 1 else f" (a share of {share:g})"
     raise UserError(

@@ -15,6 +15,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from rlvr_sweep import devices
 from rlvr_sweep.cell_dir import index
 from rlvr_sweep.errors import UserError
 from rlvr_sweep.parser import Parser
@@ -108,13 +109,13 @@ def plan(cells: "Sequence[Composed]", *, command: Sequence[str], multirun: bool)
     """Look at runs/ once and work out what is missing. UserError where a directory cannot be read."""
     from rlvr_sweep.sweep import memory, packing
     from rlvr_sweep.sweep.cost import cost
+    from rlvr_sweep.sweep.gpus import least_free, smallest
     from rlvr_sweep.sweep.launch import only_runs
-    from rlvr_sweep.sweep.slots import cores_here, gpus_here
 
     runs = only_runs(cells)
     there = index(runs)
-    gpus = gpus_here()
-    total = memory.smallest(gpus)
+    gpus = devices.gpus_here()
+    total = smallest(gpus)
     states = [read(there[c.cell_id]) if c.cell_id in there else _new(c.cell_id) for c in cells]
     states = with_queue(states)
     settings = cells[0].cell.sweep
@@ -132,7 +133,7 @@ def plan(cells: "Sequence[Composed]", *, command: Sequence[str], multirun: bool)
         command=(*PROGRAM, *(word for word in command if word != LAUNCHER)),
         memory=[
             *memory.lines(on_gpus, total),
-            *packing.lines(on_gpus, total=total, cores=cores_here(), gpus=len(gpus)),
+            *packing.lines(on_gpus, free=least_free(gpus), cores=devices.cores_here(), gpus=len(gpus)),
         ],
         memory_terms=memory.as_json(on_gpus, total),
     )

@@ -10,8 +10,8 @@ No torch here: a process that only waits for others must not hold a CUDA context
 from dataclasses import dataclass
 from fractions import Fraction
 
+from rlvr_sweep import devices
 from rlvr_sweep.config.schema import Compute
-from rlvr_sweep.devices import cores_here, gpus_here
 from rlvr_sweep.errors import UserError
 from rlvr_sweep.sweep.gpus import check
 
@@ -51,7 +51,7 @@ class Slots:
 
     @classmethod
     def of_this_machine(cls, at_once: int | None = None) -> "Slots":
-        return cls(gpus_here(), cores_here(), at_once)
+        return cls(devices.gpus_here(), devices.cores_here(), at_once)
 
     def check(self, need: Need) -> None:
         """UserError where a cell could never start here."""

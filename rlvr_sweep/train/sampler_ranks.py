@@ -14,8 +14,8 @@ from collections.abc import Sequence
 from contextlib import ExitStack, nullcontext
 from pathlib import Path
 
+from rlvr_sweep import devices
 from rlvr_sweep.config.schema import Compute
-from rlvr_sweep.devices import gpus_here
 from rlvr_sweep.errors import UserError
 from rlvr_sweep.evals.store import Share, Store
 from rlvr_sweep.lifeline import dies_with_parent
@@ -54,7 +54,7 @@ def spread(wanted: Wanted) -> int:
 
 def _places(compute: Compute) -> list[dict[str, str]]:
     """What each process adds to the environment."""
-    count, gpus = compute.ranks // compute.nodes, gpus_here()
+    count, gpus = compute.ranks // compute.nodes, devices.gpus_here()
     if compute.device == "cpu" or (compute.device == "auto" and not gpus):
         return [{}] * count
     if count > len(gpus):

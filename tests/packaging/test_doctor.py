@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from rlvr_sweep.doctor import commands, install, places
-from rlvr_sweep.machine import Check
+from rlvr_sweep.doctor.machine import Check
 
 SECRET = "0123456789abcdef0123456789abcdef01234567"
 

@@ -5,8 +5,9 @@ from pathlib import Path
 
 import pytest
 
-from rlvr_sweep import causes, machine
-from rlvr_sweep.sweep.gpus import Gpu
+from rlvr_sweep import causes, devices
+from rlvr_sweep.devices import Gpu, Process
+from rlvr_sweep.doctor import machine
 
 GB = 10**9
 
@@ -39,19 +40,19 @@ def test_gpus_are_named_and_busy_ones_with_their_processes() -> None:
     assert "none here" in machine.gpu_row([], []).found
     free = machine.gpu_row([gpu(0), gpu(1)], [])
     assert free.state == "ok" and "2 x NVIDIA H200, 150 GB each, all free" in free.found
-    busy = machine.gpu_row([gpu(0, 60 * GB), gpu(1)], [["GPU-0", "4711", "/usr/bin/python3", "57220"]])
+    busy = machine.gpu_row([gpu(0, 60 * GB), gpu(1)], [Process("GPU-0", "4711", "/usr/bin/python3", 60 * GB)])
     assert busy.state == "warn" and "0: 60 GB in use by python3 (pid 4711, 60 GB)" in busy.found
     assert busy.remedy == "export CUDA_VISIBLE_DEVICES=1"
     assert "wait" in machine.gpu_row([gpu(0, 60 * GB)], []).remedy
 
 
 def test_one_gpu_needs_no_nccl(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(machine, "gpus_here", lambda: ("0",))
+    monkeypatch.setattr(devices, "gpus_here", lambda: ("0",))
     assert machine.nccl(driver=[gpu(0)]).state == "ok"
 
 
 def test_gpus_that_cannot_talk_fail_with_the_usual_causes(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(machine, "gpus_here", lambda: ("0", "1"))
+    monkeypatch.setattr(devices, "gpus_here", lambda: ("0", "1"))
     monkeypatch.setattr(machine, "collective", lambda count: "RuntimeError: unhandled system error")
     check = machine.nccl(driver=[gpu(0), gpu(1)])
     assert check.state == "fail" and "unhandled system error" in check.found and check.remedy == causes.NCCL

@@ -5,6 +5,7 @@ import os
 import signal
 import subprocess
 import sys
+from collections.abc import Callable
 from contextlib import closing
 from pathlib import Path
 
@@ -25,7 +26,10 @@ def bytes_of(runs: Path) -> dict[str, bytes]:
     return {str(file.relative_to(runs)): file.read_bytes() for file in files}
 
 
-def test_a_forked_cell_has_the_same_bytes(tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
+def test_a_forked_cell_has_the_same_bytes(
+    tmp_path: Path, capfd: pytest.CaptureFixture[str], with_gpus: Callable[..., None]
+) -> None:
+    with_gpus(1)  # which cells on cores leave alone
     own = [line for line in TINY if not line.startswith("tracking")]
     lines = ["-m", *own, "compute=cpu", "seed=0,1", "sweep.stagger_s=0.2", "tracking=offline"]
     assert main([*lines, f"runs={tmp_path / 'anew'}", "sweep.fork=false"]) == 0

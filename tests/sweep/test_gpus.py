@@ -1,10 +1,12 @@
 """What keeps a cell from starting on GPUs, said before the start. A stand-in nvidia-smi lists them and their users."""
 
+import threading
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
 
+from rlvr_sweep import devices
 from rlvr_sweep.__main__ import main
 from rlvr_sweep.errors import UserError
 from rlvr_sweep.sweep import gpus, local
@@ -13,8 +15,6 @@ GB = 10**9
 SMI = """#!/bin/sh
 case "$*" in
     *query-gpu=index,uuid,name,memory.total,memory.used*) cat {gpus} ;;
-    *query-gpu=index,uuid,memory.total*) cut -d, -f1,2,4 {gpus} ;;
-    *query-gpu=index*) cut -d, -f1 {gpus} ;;
     *query-compute-apps*) cat {apps} ;;
 esac
 """
@@ -104,3 +104,35 @@ def test_too_little_shared_memory_for_several_ranks(monkeypatch: pytest.MonkeyPa
     gpus.check_shared_memory(4, tmp_path / "none")
     monkeypatch.setenv("NCCL_SHM_DISABLE", "1")
     gpus.check_shared_memory(4, tmp_path)
+
+
+def test_what_the_driver_lists_is_read_and_what_it_does_not_say_is_not_known(
+    machine: Callable[..., None], tmp_path: Path
+) -> None:
+    machine([0, 0])
+    with (tmp_path / "gpus").open("a") as file:
+        file.write("2, GPU-2, NVIDIA GB10, [N/A], [N/A]\nUnable to determine the device handle\n")
+    assert devices.gpus_here() == ("0", "1", "2")
+    assert gpus.smallest(("0", "GPU-1")) == gpus.least_free(("1",)) == 143_771 << 20
+    assert gpus.smallest(("2",)) is None and gpus.smallest(()) is None
+
+
+def test_the_most_that_was_in_use_is_seen(monkeypatch: pytest.MonkeyPatch) -> None:
+    used, over = iter([100, 300, 200]), threading.Event()
+
+    def listed() -> list[devices.Gpu]:
+        mib = next(used, None)
+        if mib is None:
+            over.set()
+        return [
+            devices.Gpu(str(i), f"GPU-{i}", "NVIDIA H200", GB, size << 20) for i, size in ((0, mib or 0), (1, 9000))
+        ]
+
+    monkeypatch.setattr(devices, "POLL_S", 0.001)
+    monkeypatch.setattr(devices, "gpus", listed)
+    with devices.Peak(("0",)) as peak:
+        assert over.wait(10)
+    assert peak.bytes == 300 << 20
+    with devices.Peak(()) as none:
+        pass
+    assert none.bytes is None

@@ -1,6 +1,7 @@
 """The memory estimate: its terms by hand for Qwen2.5-7B, what is refused, and what is offered instead."""
 
 import json
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -15,10 +16,10 @@ from rlvr_sweep.errors import UserError
 from rlvr_sweep.shapes import memory as sizes
 from rlvr_sweep.shapes.sizes import Sizes, Unknown
 from rlvr_sweep.shapes.table import SHAPES
-from rlvr_sweep.sweep import memory, slots
+from rlvr_sweep.sweep import memory
 from rlvr_sweep.sweep.presets import fitting, presets
+from tests.conftest import H200
 
-H200 = 150_754_820_096  # bytes: 143,771 MiB
 QWEN_7B = 7_615_616_512
 LORA_16 = 40_370_176  # 28 layers of 16 x (3584 + 3584) x 2 + 16 x (3584 + 512) x 2 + 16 x (3584 + 18944) x 3
 
@@ -192,27 +193,21 @@ def test_where_a_config_comes_from() -> None:
         Sizes.of({"model_type": "llama", "hidden_size": 8, "num_attention_heads": 2, "intermediate_size": 8})
 
 
-def test_nvidia_smi_is_read_and_broken_lines_are_not() -> None:
-    listed = "0, GPU-aa, 143771\n1, GPU-bb, 81559\n2, GPU-cc, [N/A]\n"
-    found = memory.read_memory(listed)
-    assert found["0"] == found["GPU-aa"] == H200
-    assert memory.smallest(("0", "GPU-bb"), found) == 81_559 << 20
-    assert memory.smallest(("2",), found) is None
-
-
 def plan(capsys: pytest.CaptureFixture[str], *lines: str) -> str:
     assert main(["plan", "algo=spurious_rewards", *lines]) == 0
     return capsys.readouterr().out
 
 
 def test_plan_says_it_and_shows_its_terms(
-    capsys: pytest.CaptureFixture[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    capsys: pytest.CaptureFixture[str],
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    with_gpus: Callable[..., None],
 ) -> None:
     monkeypatch.chdir(tmp_path)
     lines = ["model=shape/qwen2_5_7b,shape/qwen2_5_1_5b", "compute=zero2_x4"]
     assert "GB a GPU" in plan(capsys, *lines)
-    monkeypatch.setattr(slots, "gpus_here", lambda: ("0", "1", "2", "3"))
-    monkeypatch.setattr(memory, "gpu_memory", lambda: dict.fromkeys("0123", H200))
+    with_gpus(4)
     assert " GB of 151 GB a GPU\n" in plan(capsys, *lines)
     assert "more than there is" in plan(capsys, "model=shape/qwen2_5_7b", "compute=gpu")
     found: dict[str, Any] = json.loads(plan(capsys, *lines, "seed=0,1", "--json"))
@@ -222,12 +217,14 @@ def test_plan_says_it_and_shows_its_terms(
 
 
 def test_a_launch_refuses_what_cannot_fit_before_it_starts(
-    capsys: pytest.CaptureFixture[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    capsys: pytest.CaptureFixture[str],
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    with_gpus: Callable[..., None],
 ) -> None:
     from rlvr_sweep.sweep import local
 
-    monkeypatch.setattr(slots, "gpus_here", lambda: ("0",))
-    monkeypatch.setattr(memory, "gpu_memory", lambda: {"0": H200})
+    with_gpus(1)
     monkeypatch.setattr(local.CellProcess, "start", lambda *args, **kwargs: pytest.fail("it started"))
     lines = ["model=shape/qwen2_5_7b", "algo=spurious_rewards", "compute=gpu", "data=lab/add", "data.repeat=true"]
     assert main([*lines, "eval=none", f"runs={tmp_path}"]) == 2

@@ -1,18 +1,20 @@
 """Small cells share a GPU, one a core, as far as its memory goes; what is said counts, and large ones have it alone."""
 
+from collections.abc import Callable
 from fractions import Fraction
 from pathlib import Path
 
 import pytest
 
+from rlvr_sweep import devices
 from rlvr_sweep.__main__ import main
 from rlvr_sweep.config.compose import compose_or_refuse
 from rlvr_sweep.config.schema import Cell
-from rlvr_sweep.sweep import memory, slots
+from rlvr_sweep.shapes import memory
 from rlvr_sweep.sweep.packing import lines, share
+from tests.conftest import H200
 
-H200 = 150_754_820_096
-GPU = {"total": H200, "cores": 16, "gpus": 1}
+GPU = {"free": H200, "cores": 16, "gpus": 1}
 
 
 def cell(*overrides: str) -> Cell:
@@ -21,15 +23,15 @@ def cell(*overrides: str) -> Cell:
 
 def test_a_lab_model_takes_a_core_s_part_of_the_gpu() -> None:
     assert share(cell(), **GPU) == Fraction(1, 16)
-    assert share(cell(), total=H200, cores=16, gpus=4) == Fraction(1, 4)
-    assert share(cell(), total=H200, cores=224, gpus=1) == Fraction(1, 64)
-    assert share(cell(), total=H200, cores=2, gpus=4) == 1
+    assert share(cell(), free=H200, cores=16, gpus=4) == Fraction(1, 4)
+    assert share(cell(), free=H200, cores=224, gpus=1) == Fraction(1, 64)
+    assert share(cell(), free=H200, cores=2, gpus=4) == 1
 
 
 def test_not_more_than_fit_into_its_memory() -> None:
     peak = memory.estimate(cell(), H200).peak
-    assert share(cell(), total=3 * peak + 1, cores=16, gpus=1) == Fraction(1, 3)
-    assert share(cell(), total=peak // 2, cores=16, gpus=1) == 1
+    assert share(cell(), free=3 * peak + 1, cores=16, gpus=1) == Fraction(1, 3)
+    assert share(cell(), free=peak // 2, cores=16, gpus=1) == 1
 
 
 def test_what_is_said_counts() -> None:
@@ -52,16 +54,21 @@ def test_all_others_have_a_gpu_each(overrides: list[str]) -> None:
 
 
 def test_of_an_unknown_gpu_there_is_one_a_cell() -> None:
-    assert share(cell(), total=None, cores=16, gpus=1) == 1
+    assert share(cell(), free=None, cores=16, gpus=1) == 1
 
 
 def test_plan_says_how_many_run_at_once(
-    capsys: pytest.CaptureFixture[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    capsys: pytest.CaptureFixture[str],
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    with_gpus: Callable[..., None],
 ) -> None:
-    monkeypatch.setattr(slots, "gpus_here", lambda: ("0",))
-    monkeypatch.setattr(slots, "cores_here", lambda: 16)
-    monkeypatch.setattr(memory, "gpu_memory", lambda: {"0": H200})
+    with_gpus(1)
+    monkeypatch.setattr(devices, "cores_here", lambda: 16)
     assert main(["plan", "seed=range(0,32)", f"runs={tmp_path}"]) == 0
     assert "packing: 16 cells at once on a GPU\n" in capsys.readouterr().out
+    with_gpus(1, used=H200 - 3 * memory.estimate(cell(), H200).peak - 1)
+    assert main(["plan", "seed=range(0,32)", f"runs={tmp_path}"]) == 0
+    assert "packing: 3 cells at once on a GPU\n" in capsys.readouterr().out
     some = [cell(), cell("compute.share=1")]
     assert lines(some, **GPU) == ["packing: 16 cells at once on a GPU (1 of 2 cells)"]

@@ -4,9 +4,9 @@ from fractions import Fraction
 
 import pytest
 
+from rlvr_sweep import devices
 from rlvr_sweep.config.schema import Compute
 from rlvr_sweep.errors import UserError
-from rlvr_sweep.sweep import slots
 from rlvr_sweep.sweep.slots import Lease, Need, Slots, need
 
 
@@ -73,4 +73,4 @@ def test_what_a_cell_takes(compute: dict, has_gpus: bool, wanted: Need) -> None:
 @pytest.mark.parametrize(("visible", "seen"), [("", ()), ("-1", ()), ("0, 3", ("0", "3")), ("GPU-ab", ("GPU-ab",))])
 def test_only_visible_gpus_count(monkeypatch: pytest.MonkeyPatch, visible: str, seen: tuple[str, ...]) -> None:
     monkeypatch.setenv("CUDA_VISIBLE_DEVICES", visible)
-    assert slots.gpus_here() == seen
+    assert devices.gpus_here() == seen

@@ -10,34 +10,17 @@ import argparse
 import json
 import subprocess
 import sys
-import threading
 import time
 from pathlib import Path
 from typing import Any
 
+from rlvr_sweep.devices import Peak, gpus_here
 from tests.trials.gpu import problems
 
 LONG = ["algo.rollouts=1", "algo.prompts_per_rollout=32", "algo.completions_per_prompt=16"]
 LONG += ["algo.updates_per_rollout=4", "algo.max_completion_tokens=896", "algo.max_prompt_tokens=256"]
 LONG += ["algo.learning_rate=1e-6", "eval=none", "reward=random", "tracking=off"]
 LONG += ["compute.checkpoint_every=0", "compute.keep_model=false"]
-
-
-class Peak(threading.Thread):
-    """The most MiB that were in use on any GPU while it ran; 0 where there is no nvidia-smi."""
-
-    def __init__(self) -> None:
-        super().__init__(daemon=True)
-        self.mib, self.ended = 0, threading.Event()
-
-    def run(self) -> None:
-        command = ["nvidia-smi", "--query-gpu=memory.used", "--format=csv,noheader,nounits"]
-        while not self.ended.wait(0.5):
-            try:
-                used = subprocess.run(command, capture_output=True, text=True, check=True).stdout.split()
-            except (OSError, subprocess.CalledProcessError):
-                return
-            self.mib = max([self.mib, *map(int, used)])
 
 
 def cell(preset: str, lines: list[str], out: Path) -> dict[str, Any]:
@@ -48,15 +31,13 @@ def cell(preset: str, lines: list[str], out: Path) -> dict[str, Any]:
         [sys.executable, "-m", "rlvr_sweep", "plan", *words], capture_output=True, text=True, check=False
     )
     said = [line for line in plan.stdout.splitlines() if line.startswith("memory:")]
-    peak, began = Peak(), time.perf_counter()
-    peak.start()
-    with (out / f"{preset}.log").open("w") as log:
+    began = time.perf_counter()
+    with (out / f"{preset}.log").open("w") as log, Peak(gpus_here()) as peak:
         code = subprocess.run(
             [sys.executable, "-m", "rlvr_sweep", *words], stdout=log, stderr=subprocess.STDOUT, check=False
         ).returncode
-    peak.ended.set()
     row: dict[str, Any] = {"name": preset, "exit": code, "seconds": round(time.perf_counter() - began, 1)}
-    row |= {"peak GB": round(peak.mib * 2**20 / 1e9, 1), "plan": said[0] if said else plan.stderr.strip()[-300:]}
+    row |= {"peak GB": round((peak.bytes or 0) / 1e9, 1), "plan": said[0] if said else plan.stderr.strip()[-300:]}
     found = next(iter(runs.glob("*--*")), None)
     if found is None:
         return row

@@ -21,7 +21,7 @@ from pathlib import Path
 from typing import Any
 
 from rlvr_sweep.cell_dir import read_status
-from rlvr_sweep.sweep.slots import cores_here, gpus_here
+from rlvr_sweep.devices import cores_here, gpus_here
 from tests.conftest import TINY
 
 PHASES = ("start", "load", "problems", "setup", "train", "evaluate", "save")

@@ -2,7 +2,7 @@
 
     for check in rows(): print(check.name, check.state, check.found, check.remedy)
 
-Rows of `rlvr-sweep doctor`. Nothing heavy is imported; GPUs are asked by nvidia-smi, NCCL in processes of its own.
+Nothing heavy is imported; GPUs are asked by nvidia-smi, NCCL in processes of its own.
 """
 
 import os
@@ -17,9 +17,10 @@ from pathlib import Path
 from typing import Literal
 from urllib.parse import urlparse
 
+from rlvr_sweep import devices
 from rlvr_sweep.causes import NCCL, cause
-from rlvr_sweep.sweep.gpus import BUSY, SHM, Gpu, gpus, processes, users
-from rlvr_sweep.sweep.slots import gpus_here
+from rlvr_sweep.devices import Gpu, Process, users
+from rlvr_sweep.sweep.gpus import BUSY, SHM
 from rlvr_sweep.versions import INSTALL_VLLM, installed, torch_of, vllm_misfit
 
 COLLECTIVE_S = 180  # an import of torch and the first NCCL start, which looks at every link
@@ -63,7 +64,7 @@ def stack(versions: Mapping[str, str | None] | None = None) -> Check:
     return Check("stack", "ok", f"{shown}: they fit together")
 
 
-def gpu_row(found: list[Gpu], processes: list[list[str]]) -> Check:
+def gpu_row(found: list[Gpu], processes: list[Process]) -> Check:
     """Names, memory, and who is on them."""
     if not found:
         return Check("GPUs", "ok", "none here: cells of the lab run on cores")
@@ -82,7 +83,7 @@ def gpu_row(found: list[Gpu], processes: list[list[str]]) -> Check:
 
 
 def _gpus() -> Check:
-    return gpu_row(gpus(), processes())
+    return gpu_row(devices.gpus(), devices.processes())
 
 
 def collective(count: int, *, backend: str = "nccl") -> str | None:
@@ -118,8 +119,8 @@ def collective(count: int, *, backend: str = "nccl") -> str | None:
 
 def nccl(*, driver: list[Gpu] | None = None) -> Check:
     """Whether the GPUs that this process may use can talk to each other."""
-    there = gpus() if driver is None else driver
-    visible = gpus_here() if there else ()
+    there = devices.gpus() if driver is None else driver
+    visible = devices.gpus_here() if there else ()
     if len(visible) < 2:
         return Check("NCCL", "ok", "not needed: fewer than two GPUs")
     wrong = collective(len(visible))
