@@ -74,6 +74,8 @@ def _not_an_override(word: str) -> str:
 
     if word in groups(conf_dir()) or is_known(word):
         return f"{word}: has no value; write {word}=VALUE"
+    if word in VERBS:
+        return f"{word}: a verb comes first, and takes its words as they are; write python -m rlvr_sweep {word} ..."
     return f"{word}: neither a verb nor key=value; {nearest(word, VERBS)}"
 
 

@@ -23,6 +23,7 @@ from rlvr_sweep.config.keys import known_keys
 from rlvr_sweep.config.layers import ERRORS, Files, reason
 from rlvr_sweep.config.overrides import judge
 from rlvr_sweep.config.schema import Cell, Sweep
+from rlvr_sweep.config.settled import settled
 from rlvr_sweep.config.tree import conf_dir
 from rlvr_sweep.errors import UserError
 from rlvr_sweep.nearest import nearest
@@ -116,7 +117,7 @@ class CellJudge:
 
 def _validated(config: dict[str, Any]) -> tuple[Cell | None, list[str]]:
     try:
-        return Cell.model_validate(config), []
+        return Cell.model_validate(settled(config)), []
     except ValidationError as error:
         return None, [_message(dict(e)) for e in error.errors(include_url=False)]
 

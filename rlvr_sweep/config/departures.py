@@ -4,8 +4,9 @@
     fixed_knobs(cell)       # faults: what may not be set beside a preset that goes by its own name
 
 A preset is a file of conf/algo that names its `paper`. The paper's values are those of the file, and under `fixes` of
-other groups; a list there holds every value that the paper has. Who wants another one gives the recipe another
-`algo.name`: it is then no preset, and what it changed is printed beside its numbers.
+other groups; a list there holds every value that the paper has, a mapping those of each estimator.advantage. Who wants
+another one gives the recipe another `algo.name`: it is then no preset, and what it changed is printed beside its
+numbers.
 """
 
 from dataclasses import dataclass
@@ -14,16 +15,18 @@ from typing import Any
 
 from rlvr_sweep.config.schema import Algo, Cell
 from rlvr_sweep.config.tree import conf_dir, groups
-from rlvr_sweep.data.templates import TEMPLATES, needs_chat
+from rlvr_sweep.data.templates import TEMPLATES, asks_for_tags, needs_chat
+from rlvr_sweep.rewards import has_part
 from rlvr_sweep.rewards.text import has_code
 from rlvr_sweep.strict import is_always_in_identity
 
+AUTHORS = "arXiv 2506.10947"  # Spurious Rewards
 FREE = {("algo", "rollouts"), ("clip", "name")}  # how long, and the ablations: no other recipe, and always printed
 
 
 def departures(cell: Cell) -> list[str]:
     """What a reader must know beside the numbers of a cell whose choices are all legal."""
-    return [*_from_preset(cell), *_of_ends(cell), *_of_prompts(cell)]
+    return [*_from_preset(cell), *_of_ends(cell), *_of_prompts(cell), *_of_rewards(cell)]
 
 
 @dataclass(frozen=True)
@@ -57,11 +60,14 @@ def _apart(cell: Cell, preset: _Preset) -> list[tuple[str, str, Any, list[Any]]]
     found, by_log_probs = [], cell.estimator.advantage == "entropy_min"
     for group, values in preset.wanted().items():
         for key, value in values.items():
+            if isinstance(value, dict):  # by estimator.advantage
+                value = value.get(cell.estimator.advantage, [])
             legal = value if isinstance(value, list) else [value]
             actual = getattr(getattr(cell, group), key)
             unused = group == "clip" and key != "name" and cell.clip.name != "on"  # the bounds of an off-arm
             # Log-probs always differ within a group, so that there is nothing to drop.
             unused |= key.endswith(("dynamic_sampling", "generation_batches")) and by_log_probs
+            unused |= not legal or (key == "empty_labels" and cell.data.labels is None)
             if actual not in legal and not unused:
                 found.append((group, key, actual, legal))
     return found
@@ -93,9 +99,10 @@ def fixed_knobs(cell: Cell) -> list[str]:
     found = []
     for group, apart in by_group.items():
         here = ", ".join(f"{group}.{key}={_text(actual)}" for key, actual, _ in apart)
-        right = " ".join(f"{group}.{key}={_text(legal[0])}" for key, _, legal in apart)
+        right = " ".join(f"{group}{f'.{key}' * (key != 'name')}={_text(legal[0])}" for key, _, legal in apart)
         choice = preset.choices.get(group)
-        if choice and len(apart) > 1 and cell.choices.get(group) != choice:
+        varies = any(isinstance(value, dict) for value in preset.wanted()[group].values())  # the choice is not the only
+        if choice and len(apart) > 1 and cell.choices.get(group) != choice and not varies:
             right = f"{group}={choice}"
         name = preset.algo.name
         found.append(
@@ -133,7 +140,7 @@ def _of_prompts(cell: Cell) -> list[str]:
             f"model.template={model.template} is made for completions that end with {form.end}; "
             f"model.stop=['{form.end}'] ends them there"
         )
-    if form and "<answer>" in form.before and cell.grading.grader != "authors":  # that one finds answers by itself
+    if asks_for_tags(model.template) and cell.grading.grader != "authors":  # that one finds answers by itself
         where = {"algo": cell.algo.extraction}
         where |= {f"eval.benchmarks.{name}": bench.extraction for name, bench in cell.eval.benchmarks.items()}
         found += [
@@ -152,3 +159,14 @@ def _of_prompts(cell: Cell) -> list[str]:
             f"model.prefix={model.prefix!r} is part of every response, so that code_frequency is 1 by construction"
         )
     return found
+
+
+def _of_rewards(cell: Cell) -> list[str]:
+    """Where the paper's words and its code give other rewards."""
+    preset = _preset(cell)
+    if preset is None or preset.algo.paper != AUTHORS or not has_part(cell.reward, "format", variant="at_least_one"):
+        return []
+    code = 'its code looks behind the last "boxed", as reward.variant=last_box does'
+    if cell.model.template.startswith("r1"):
+        code = "its code gives 1 to any response in r1 style, which is no signal"
+    return [f"The format reward wants one non-empty \\boxed{{}}, as the paper says; {code}."]

@@ -13,7 +13,7 @@ from typing import Any
 
 from rlvr_sweep.config.schema import Algo, Cell, Data, Grading, Model
 from rlvr_sweep.config.tree import conf_dir, groups
-from rlvr_sweep.data.provenance import default_path
+from rlvr_sweep.data.provenance import as_authors, default_path
 from rlvr_sweep.strict import Strict
 
 CHOICES: dict[str, type[Strict]] = {"model": Model, "data": Data, "algo": Algo}
@@ -23,6 +23,7 @@ OF_MODEL = ("name", "hub", "revision", "path", "template", "prefix", "stop", "st
 OF_DATA = tuple(key for key in Data.model_fields if key not in UNLABELLED)
 OF_ALGO = ("max_prompt_tokens", "max_completion_tokens", "extraction")
 FIELDS = {"model": OF_MODEL, "data": OF_DATA, "algo": OF_ALGO}
+BY_AUTHORS = ("template", "prefix", "stop", "stop_tokens", "extraction")  # what `label --authors` sets itself
 PLAIN = re.compile(r"[A-Za-z/.~][\w./:~-]*")  # a text that Hydra's grammar takes, and gives back, without quotes
 
 
@@ -32,9 +33,11 @@ def command(cell: Cell, *, out: str | None = None) -> str:
     words += [f"{group}={cell.choices[group]}" for group in CHOICES if group in cell.choices]
     for group in CHOICES:
         words += [f"{group}.{key}={_text(value)}" for key, value in _changes(cell, group).items()]
-    if cell.grading.grader != Grading().grader:
+    if as_authors(cell):
+        words.append("--authors")
+    elif cell.grading.grader != Grading().grader:
         words.append(f"grading.grader={cell.grading.grader}")
-    words += ["--empty", "keep"] * (cell.data.empty_labels == "keep")
+    words += ["--empty", "keep"] * (cell.data.empty_labels == "keep" and not as_authors(cell))
     if out is not None and Path(out) != default_path(cell):
         words += ["--out", out]
     return shlex.join(words)
@@ -45,7 +48,8 @@ def _changes(cell: Cell, group: str) -> dict[str, Any]:
     shipped = _shipped(group, cell.choices.get(group, ""))
     if shipped is None:
         return {}
-    pairs = {key: (getattr(getattr(cell, group), key), getattr(shipped, key)) for key in FIELDS[group]}
+    keys = [key for key in FIELDS[group] if not (as_authors(cell) and key in BY_AUTHORS)]
+    pairs = {key: (getattr(getattr(cell, group), key), getattr(shipped, key)) for key in keys}
     found = {key: value for key, (value, before) in pairs.items() if value != before}
     if group == "data" and "count" in found and not _more(*pairs["count"]):
         del found["count"]

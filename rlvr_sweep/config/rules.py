@@ -10,13 +10,14 @@ from rlvr_sweep.config.schema import Benchmark, Cell, Source
 from rlvr_sweep.data.provenance import default_path
 from rlvr_sweep.data.templates import TEMPLATES
 from rlvr_sweep.nearest import nearest
-from rlvr_sweep.rewards import needs_labels
+from rlvr_sweep.rewards import has_part, needs_labels
 from rlvr_sweep.shapes.table import name_in
 
 UNBOUNDED = 1e6  # an epsilon that never acts; infinity would be invalid JSON
 WITHOUT_BOUND = ("off_epsilon", "off_policy_gradient", "off_logprob")  # the clip arms that lift it
 ELSEWHERE = {"hub": "the Hub", "lab": "the lab", "puzzle": "a generator"}  # kinds of data that read no file
 RAW = ("nsr", "psr", "w_reinforce")  # the advantages without a baseline
+MASKED = ("nsr_masked", "psr_masked")
 READ_BY = {  # a key of a source that only some kinds of data look at, and what says nothing there
     "hub": (("hub", "kor"), None),
     "revision": (("hub", "kor"), None),
@@ -186,6 +187,16 @@ def _estimator_faults(cell: Cell) -> list[str]:
             for key, (value, is_set) in unused.items()
             if is_set
         ]
+    elif votes is not None and not has_part(cell.reward, "majority_online", "plugin"):
+        found.append(
+            "algo.votes_per_prompt: this reward takes no vote, so this could change nothing; write "
+            "reward=majority_online or algo.votes_per_prompt=null"
+        )
+    if (kind in RAW or kind in MASKED) and has_part(cell.reward, "weighted"):
+        found.append(
+            f"reward: estimator.advantage={kind} takes rewards of 0 and 1, and a weighted sum is neither; write "
+            "reward=all_of or any_of, or estimator=grpo"
+        )
     if votes is not None and votes <= trained:
         found.append(
             f"algo.votes_per_prompt: {votes} must exceed the {trained} that are trained on "

@@ -206,7 +206,13 @@ class Algo(Strict):
     deviations: list[str] = outside([])  # how this choice departs from the paper it names
     paper: str | None = outside(None)  # whose preset this is; cells that depart from it say so (departures.py)
     fixes: dict[str, dict[str, Any]] = outside({})  # in other groups: {estimator: {kl: 0}}; or what a list holds
-    extraction: Literal["boxed", "tagged", "lenient"] = "boxed"  # what counts as an answer, for rewards
+    # What counts as an answer, for rewards; `auto` is one of the last two, by the template (settled.py).
+    extraction: Literal["boxed", "tagged", "lenient"] = "boxed"
+
+    @field_validator("extraction", mode="before")
+    @classmethod
+    def _without_a_template(cls, value: Any) -> Any:
+        return "lenient" if value == "auto" else value
 
 
 class Benchmark(Source):

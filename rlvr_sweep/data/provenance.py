@@ -79,6 +79,12 @@ def default_path(cell: "Cell") -> Path:
     return Path("labels") / cell.model.name / f"{cell.data.name}.jsonl"
 
 
+def as_authors(cell: "Cell") -> bool:
+    """Whether a cell wants labels as the authors of Spurious Rewards made them (section 1.3): the bare prompt, a vote
+    over exact strings, empty labels kept. Cells do that keep empty labels and go by the authors' grader."""
+    return cell.grading.grader == "authors" and cell.data.empty_labels == "keep"
+
+
 def too_few(labels: Path, cell: "Cell", *, prompts: int) -> str | None:
     """Why a cell would stop when it has judged these labels: they leave it no row, or fewer than the `prompts` of a
     rollout. None where they are enough, or where that is not known yet."""
@@ -171,14 +177,29 @@ def _deviations(made: Provenance, key: str, cell: "Cell", hashes: dict[str, str]
         found += [f"{key}: made for {labelled} of {rows} rows; the others are not trained on"] * (labelled < rows)
     if model is None:
         return [*found, f"{key}: {made.vote['pick']}, by no model"]
-    if (model["template"], model["prefix"]) != (cell.model.template, cell.model.prefix):
-        prefix = f" and prefix {model['prefix']!r}" if model["prefix"] else ""
-        found.append(
-            f"{key}: sampled with model.template={model['template']}{prefix}, the cell trains with "
-            f"{cell.model.template}"
-        )
+    found += _otherwise_made(made, model, key, cell)
     if bool(model["sha256"]) != (cell.model.hub is None):
         found.append(
             f"{key}: made by {model['hub'] or model['name']}; whether that is this model's revision is not known"
         )
+    return found
+
+
+def _otherwise_made(made: Provenance, model: dict[str, Any], key: str, cell: "Cell") -> list[str]:
+    """How the labels were sampled, voted and kept, where that is not what the cell goes by."""
+    prefix = f" and prefix {model['prefix']!r}" if model["prefix"] else ""
+    asked = f"{key}: sampled with model.template={model['template']}{prefix}"
+    lines, filled = made.vote["lines"], made.vote["filled"]
+    found = []
+    if as_authors(cell):
+        if (model["template"], model["prefix"]) != ("raw", None):
+            found.append(f"{asked}, where the paper's code asks with the bare prompt")
+        if made.vote["how"] != "exact":
+            found.append(f"{key}: voted by {made.vote['how']}, where the paper's code counts exact strings")
+        if made.vote["empty"] != "keep":
+            found.append(f"{key}: empty labels were left out when it was made; the paper's code trains on them")
+    elif (model["template"], model["prefix"]) != (cell.model.template, cell.model.prefix):
+        found.append(f"{asked}, the cell trains with {cell.model.template}")
+    if filled < lines and cell.data.empty_labels == "drop":
+        found.append(f"{key}: {lines - filled} of {lines} labels are empty, and their prompts are not trained on")
     return found

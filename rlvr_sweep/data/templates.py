@@ -100,6 +100,11 @@ def needs_chat(template: str) -> bool:
     return template in TEMPLATES and TEMPLATES[template].chat
 
 
+def asks_for_tags(template: str | None) -> bool:
+    """Whether a template wants the answer in <answer> tags."""
+    return template in TEMPLATES and "<answer>" in TEMPLATES[template].before
+
+
 def render(prompt: str, *, tokenizer: "PreTrainedTokenizerBase", template: str, prefix: str | None = None) -> list[int]:
     """The token ids of one prompt. UserError: an unknown template, or one that this tokenizer cannot do."""
     return render_all([prompt], tokenizer=tokenizer, template=template, prefix=prefix)[0]

@@ -114,6 +114,14 @@ def _parts(value: Any) -> Iterator[Strict]:
             yield from _parts(getattr(value, key))
 
 
+def has_part(params: Strict, *names: str, **fields: Any) -> bool:
+    """Whether this reward, or a part of it, has one of these names (and these parameters)."""
+    return any(
+        getattr(part, "name", None) in names and all(getattr(part, key) == value for key, value in fields.items())
+        for part in _parts(params)
+    )
+
+
 def needs_labels(params: Strict) -> bool:
     """Whether this reward, or a part of it, compares answers with a label file's pseudo-label (Group.label)."""
     return any(getattr(part, "needs_labels", getattr(_module(part), "NEEDS_LABELS", False)) for part in _parts(params))

@@ -11,6 +11,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
+from rlvr_sweep.config.rules import MASKED, RAW
 from rlvr_sweep.config.schema import Cell
 from rlvr_sweep.grading import authors, rules
 from rlvr_sweep.grading.extraction import How
@@ -62,6 +63,7 @@ class Scorer:
         self.by_authors = is_math and cell.grading.grader == "authors"
         self.grader = grader.named(cell.data.verifier, by=cell.grading.grader)
         self.votes = needs_votes(cell.reward)
+        self.wants_binary = cell.estimator.advantage in (*RAW, *MASKED)
         self._labels: dict[tuple[str, str], bool | None] = {}
         self._told: set[str] = set()  # faults of rewards that the log holds
 
@@ -156,6 +158,9 @@ class Scorer:
         for reward, verdict in zip(found, oracle, strict=True):
             if reward is None:
                 reasons.append(told or (verdict.reason if verdict.correct is None else "the reward gave none"))
+            elif self.wants_binary and reward not in (0, 1):  # NaN is neither
+                advantage = self.cell.estimator.advantage
+                reasons.append(self._say(f"the reward gave neither 0 nor 1, as estimator.advantage={advantage} takes"))
             elif abs(reward) <= LARGEST:
                 reasons.append(None)
             else:

@@ -37,9 +37,9 @@ def test_tags_that_nobody_reads(template: str) -> None:
 
 
 def test_the_authors_grader_over_tags() -> None:
-    anywhere = said(*LLAMA, "algo=spurious_rewards")
+    anywhere = said(*LLAMA, "algo=spurious_rewards", "algo.extraction=lenient")
     assert "algo.extraction=lenient takes an answer from the whole response" in anywhere
-    assert "whole response" not in said(*LLAMA, "algo=spurious_rewards", "algo.extraction=tagged")
+    assert "whole response" not in said(*LLAMA, "algo=spurious_rewards")
     assert "whole response" not in said("model=qwen2.5_math_7b", *QWEN[1:], "algo=spurious_rewards")
 
 
@@ -55,3 +55,21 @@ def test_a_prefix_ends_with_a_word() -> None:
     with pytest.raises(Exception, match="ends with a blank") as caught:
         compose_or_refuse(["model.prefix='So '"], multirun=False)
     assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize(("own", "how"), [(LLAMA, "tagged"), (("model=qwen2.5_math_7b", *QWEN[1:]), "lenient")])
+def test_what_counts_as_an_answer_goes_by_the_template(own: tuple[str, ...], how: str) -> None:
+    auto, said_so = (
+        compose_or_refuse([*own, "algo=spurious_rewards", *more], multirun=False)[0]
+        for more in ((), (f"algo.extraction={how}",))
+    )
+    assert auto.cell.algo.extraction == how
+    assert auto.cell_id == said_so.cell_id
+
+
+def test_where_the_papers_words_and_its_code_reward_otherwise() -> None:
+    own = ("algo=spurious_rewards", "reward=format")
+    assert 'looks behind the last "boxed"' in said("model=qwen2.5_math_7b", *QWEN[1:], *own)
+    assert "1 to any response in r1 style" in said(*LLAMA, *own)
+    assert "format reward" not in said("model=qwen2.5_math_7b", *QWEN[1:], *own, "reward.variant=last_box")
+    assert "format reward" not in said(*QWEN, "reward=format")

@@ -36,12 +36,18 @@ def test_a_fault_that_says_its_choice_itself_says_it_once() -> None:
         ("data.revision=abc", "data.revision"),
         ("eval.benchmarks.add.wording=terse", "eval.benchmarks.add.wording"),
         ("data.empty_labels=keep", "data.empty_labels"),
+        ("algo.votes_per_prompt=64", "algo.votes_per_prompt"),
     ],
 )
 def test_what_the_data_does_not_look_at_is_refused(line: str, key: str) -> None:
     """It would be ignored, and give one run two ids."""
     [fault] = faults(line)
     assert fault.startswith(f"{key}: ")
+
+
+def test_a_weighted_sum_is_no_reward_for_an_estimator_of_right_and_wrong() -> None:
+    [fault] = faults("reward=weighted", "reward.of=[{reward: ground_truth, weight: 2}]", "estimator=nsr")
+    assert fault.startswith("reward: estimator.advantage=nsr takes rewards of 0 and 1")
 
 
 def test_a_template_that_does_not_exist_is_told_before_a_run() -> None:

@@ -1,6 +1,7 @@
 """The command that a missing label file is answered with makes labels that fit the cell."""
 
 import shlex
+from pathlib import Path
 
 import pytest
 
@@ -51,6 +52,16 @@ def test_another_place_is_said() -> None:
 def test_empty_labels_that_are_trained_on_are_kept() -> None:
     kept = cell().data.model_copy(update={"empty_labels": "keep"})
     assert command(cell().model_copy(update={"data": kept})).endswith("--empty keep")
+
+
+def test_a_cell_as_the_authors_ran_it_wants_labels_as_they_made_them(tmp_path: Path) -> None:
+    (tmp_path / "labels.jsonl").write_text('{"id": "a", "label": "1"}\n')
+    own = ["algo=spurious_rewards", "data=deepscaler", f"data.labels={tmp_path / 'labels.jsonl'}", "model=llama3.1_8b"]
+    kept = cell(*own, "reward=majority_offline", "eval=none")
+    assert kept.data.empty_labels == "keep"
+    words = "python -m rlvr_sweep label model=llama3.1_8b data=deepscaler algo=spurious_rewards --authors"
+    assert command(kept) == words
+    assert cell(*own[:2], own[3], "eval=none").data.empty_labels == "drop"  # there are none
 
 
 def test_a_choice_of_ones_own_is_taken_as_it_is() -> None:

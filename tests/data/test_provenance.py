@@ -156,6 +156,32 @@ def test_another_template_is_said(labels: Path) -> None:
     assert "sampled with model.template=chat, the cell trains with raw" in deviation
 
 
+AUTHORS = ("grading.grader=authors", "data.empty_labels=keep")
+
+
+def test_labels_as_the_authors_made_them_are_taken_without_a_word_and_others_with_one(
+    labels: Path, tmp_path: Path
+) -> None:
+    [composed] = grid(labels, *AUTHORS).or_refuse().cells
+    said = "\n".join(composed.cell.deviations)
+    assert "sampled with model.template=chat, where the paper's code asks with the bare prompt" in said
+    assert "voted by equivalence, where the paper's code counts exact strings" in said
+    assert "empty labels were left out when it was made" in said
+
+    def change(document: dict[str, Any]) -> None:
+        document["model"]["template"] = "raw"
+        document["vote"].update(how="exact", empty="keep")
+
+    [composed] = grid(changed(labels, tmp_path, change), *AUTHORS).or_refuse().cells
+    assert composed.cell.deviations == []
+
+
+def test_empty_labels_that_are_not_trained_on_are_said(labels: Path, tmp_path: Path) -> None:
+    copy = changed(labels, tmp_path, lambda document: document["vote"].update(filled=18))
+    [composed] = grid(copy).or_refuse().cells
+    assert "2 of 20 labels are empty, and their prompts are not trained on" in composed.cell.deviations[0]
+
+
 def test_a_file_that_is_not_there_says_how_it_is_made(tmp_path: Path) -> None:
     fault = refused(tmp_path / "nope.jsonl")
     assert "no such file; make it: python -m rlvr_sweep label model=lab/olmo data=lab/add algo=lab --out " in fault

@@ -30,6 +30,7 @@ PRESETS = {  # what each is used with; its estimator, clip, reward and grader it
     "ttrl_first_release": [MATH],
     "rlvr_decomposed": [MATH],
 }
+GRPO = ["estimator=grpo", "estimator.kl=0.001", "estimator.std_epsilon=1e-06"]  # the arm of rlvr_decomposed
 APART = r"=\S+, where .* has "
 PLACES = {"output_dir", "use_cpu"}
 
@@ -53,6 +54,13 @@ def stated(name: str) -> dict[str, Any]:
         config = ours.arguments(cell(name), HERE, use_cpu=True)
     # what it came to, where GRPOConfig made something else of it
     return {key: plain(getattr(config, key)) for key in sorted(passed) if key not in PLACES}
+
+
+def brought(name: str) -> dict[str, Any]:
+    """What a preset makes of the groups that are no GRPOConfig's."""
+    found = cell(name)
+    parts = {"algo": found.algo, "estimator": found.estimator, "clip": found.clip, "reward": found.reward}
+    return {key: part.model_dump(exclude={"deviations", "fixes", "paper"}) for key, part in parts.items()}
 
 
 def unstated() -> dict[str, Any]:
@@ -79,6 +87,11 @@ def pinned(name: str) -> dict[str, Any]:
 @pytest.mark.parametrize("name", PRESETS)
 def test_what_a_preset_asks_of_trl(name: str) -> None:
     assert stated(name) == pinned(name)
+
+
+@pytest.mark.parametrize("name", PRESETS)
+def test_what_a_preset_makes_of_estimator_clip_and_reward(name: str) -> None:
+    assert brought(name) == pinned(f"{name}-cell")
 
 
 def test_no_default_of_trl_has_changed_that_no_preset_states() -> None:
@@ -115,6 +128,8 @@ def test_a_preset_brings_all_that_its_paper_fixes(name: str) -> None:
         ("ttrl", "algo.votes_per_prompt=48", "algo.votes_per_prompt=48: ", "algo.votes_per_prompt=64"),
         ("ttrl_first_release", "estimator.loss_batch=4", "estimator.loss_batch=4: ", "estimator.loss_batch=2"),
         ("rlvr_decomposed", "algo.weight_decay=0", "algo.weight_decay=0: ", "algo.weight_decay=0.01"),
+        ("rlvr_decomposed", "estimator.psr_weight=7", "estimator.psr_weight=7: ", "estimator.psr_weight=0.1"),
+        ("rlvr_decomposed", "estimator.kl=0.001", "estimator.kl=0.001: ", "estimator.kl=0"),
     ],
 )
 def test_a_knob_that_a_preset_fixes_is_refused_unless_the_recipe_gets_a_name_of_its_own(
@@ -130,6 +145,11 @@ def test_a_knob_that_a_preset_fixes_is_refused_unless_the_recipe_gets_a_name_of_
     assert [
         found for found in ours.deviations if found.startswith(re.split(r"[.=]", line)[0]) and re.search(APART, found)
     ]
+
+
+def test_ttrl_is_its_vote() -> None:
+    with pytest.raises(UserError, match=r"algo=ttrl fixes it .* write reward=majority_online,"):
+        cell("ttrl", "reward=ground_truth")
 
 
 @pytest.mark.parametrize(
@@ -149,12 +169,18 @@ def test_the_papers_own_arms_are_no_departure() -> None:
     assert not [
         found for found in cell("model_task_alignment", "estimator=entropy_min").deviations if re.search(APART, found)
     ]
-    for line in ("estimator=nsr", "estimator=psr", "estimator.psr_weight=1"):
-        assert not [found for found in cell("rlvr_decomposed", line).deviations if re.search(APART, found)]
+    for lines in (["estimator=nsr"], ["estimator=psr"], ["estimator.psr_weight=1"], GRPO):
+        assert not [found for found in cell("rlvr_decomposed", *lines).deviations if re.search(APART, found)]
+
+
+def test_each_estimator_of_a_paper_has_knobs_of_its_own() -> None:
+    with pytest.raises(UserError, match=re.escape(f"write {' '.join(reversed(GRPO[1:]))}, or algo.name=NAME")):
+        cell("rlvr_decomposed", "estimator=grpo")
 
 
 if __name__ == "__main__":
     HERE.mkdir(exist_ok=True)
     for one in PRESETS:
         (HERE / f"{one}.json").write_text(json.dumps(stated(one), indent=1) + "\n")
+        (HERE / f"{one}-cell.json").write_text(json.dumps(brought(one), indent=1) + "\n")
     (HERE / "trl_defaults.json").write_text(json.dumps(unstated(), indent=1) + "\n")
