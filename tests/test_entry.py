@@ -47,6 +47,10 @@ def test_version(capsys: pytest.CaptureFixture[str]) -> None:
         (["--config-dir", "/no/such/folder"], "no such folder"),
         (["show", "no-such-cell"], "no-such-cell"),
         (["lab", "build", "lama"], "llama"),
+        (["-m", "plan", "seed=0,1"], "write python -m rlvr_sweep plan ..."),
+        (["align", "--sample", "2"], "--sample"),  # no option is guessed from its beginning
+        (["align", "--figure", "x.pdf"], "write x.png"),
+        (["one-shot", "acc.json", "--top", "-5"], "1 or more"),
     ],
 )
 def test_a_mistake_is_one_line_and_exit_2(argv: list[str], remedy: str, capsys: pytest.CaptureFixture[str]) -> None:

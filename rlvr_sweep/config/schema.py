@@ -260,7 +260,7 @@ class Grading(Strict):
     whatever `extraction` says (grading/authors.py)."""
 
     grader: MathGrader = added("math_verify")
-    soft_limit_s: float = Field(default=1.5, gt=0)
+    soft_limit_s: float = Field(default=1.5, gt=0.1)  # a tenth of a second passes before a worker is given up
     hard_limit_s: float = Field(default=3.0, gt=0)
     workers: int | None = outside(None, ge=1)  # None: half the cores
     memory_mb: int = outside(4096, ge=256)

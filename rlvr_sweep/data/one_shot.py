@@ -17,7 +17,7 @@ from difflib import get_close_matches
 from pathlib import Path
 
 from rlvr_sweep.errors import UserError
-from rlvr_sweep.parser import Parser
+from rlvr_sweep.parser import Parser, positive
 
 COPY = re.compile(r"#\d+$")  # what data/order.py appends to an id when a row is visited again
 REPLACED = ("data.ids", "data.repeat", "data.labels", "data.label_filter")  # by the lines that are to be pasted
@@ -150,7 +150,7 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--run", metavar="CELL", help="one of our own runs instead: a path, an id, a part of a name")
     parser.add_argument("--ranks", default="", metavar="1,13", help="the ones to train on, by rank")
     parser.add_argument("--ids", default="", metavar="ID,ID", help="the ones to train on, by id")
-    parser.add_argument("--top", type=int, default=10, metavar="N", help="how many of the ranking to show (10)")
+    parser.add_argument("--top", type=positive, default=10, metavar="N", help="how many of the ranking to show (10)")
     parser.add_argument("--json", action="store_true", help="the whole ranking as JSON lines, and nothing else")
     parser.add_argument("--runs", type=Path, default=Path("runs"), metavar="DIR", help="where cells lie (runs)")
     return parser

@@ -6,6 +6,7 @@ Model-task alignment (arXiv 2508.21188) is this number; the paper names no thres
 answer is kept (evals/store.py): more samples, another model or task go on from what is there.
 """
 
+import argparse
 import sys
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -17,13 +18,13 @@ from rlvr_sweep.evals.jobs import (
     compose,
     model_names,
     need_benchmarks,
-    number,
     parser,
     sample,
     temperature,
     top_p,
 )
 from rlvr_sweep.evals.store import FOLDER, content_id
+from rlvr_sweep.parser import positive
 
 if TYPE_CHECKING:
     from rich.table import Table
@@ -40,14 +41,20 @@ def _parser() -> Any:
         "95% intervals over questions (and seeds: seed=0,1,2), a table and a picture. Goes on from what was sampled.",
         "RLVR-Decomposed's setting (arXiv 2506.01347): --samples 256 --temperature 0.6 --top-p 0.95",
     )
-    made.add_argument("-n", "--samples", type=number, default=256, metavar="N", help="of each question (default 256)")
+    made.add_argument("-n", "--samples", type=positive, default=256, metavar="N", help="of each question (default 256)")
     made.add_argument(
         "--temperature", type=temperature, metavar="T", help="default: that of training, algo.temperature"
     )
     made.add_argument("--top-p", type=top_p, default=1.0, metavar="P", help="default 1")
-    made.add_argument("--max-tokens", type=number, metavar="N", help="default: the benchmark's, or that of training")
-    made.add_argument("--figure", type=Path, metavar="FILE", help="the picture (default: beside the samples)")
+    made.add_argument("--max-tokens", type=positive, metavar="N", help="default: the benchmark's, or that of training")
+    made.add_argument("--figure", type=_png, metavar="FILE.png", help="the picture (default: beside the samples)")
     return made
+
+
+def _png(text: str) -> Path:
+    if not text.endswith(".png"):
+        raise argparse.ArgumentTypeError(f"{text!r}: the picture is a PNG; write {Path(text).stem}.png")
+    return Path(text)
 
 
 def ks(samples: int) -> list[int]:

@@ -18,12 +18,12 @@ from rlvr_sweep.evals.jobs import (
     compose,
     model_names,
     need_benchmarks,
-    number,
     parser,
     sample,
     with_model,
 )
 from rlvr_sweep.nearest import nearest
+from rlvr_sweep.parser import positive
 
 if TYPE_CHECKING:
     from rich.table import Table
@@ -82,7 +82,7 @@ def _parser() -> argparse.ArgumentParser:
         metavar="TEXT",
         help=f"a forced start of the response, with the model's own template (default {PYTHON!r}; '' leaves it out)",
     )
-    made.add_argument("--max-tokens", type=number, metavar="N", help="default: the benchmark's, or that of training")
+    made.add_argument("--max-tokens", type=positive, metavar="N", help="default: the benchmark's, or that of training")
     return made
 
 

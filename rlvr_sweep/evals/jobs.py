@@ -52,13 +52,6 @@ def parser(verb: str, description: str, epilog: str | None = None) -> argparse.A
     return made
 
 
-def number(text: str) -> int:
-    """An argument that counts something. For argparse."""
-    if not text.isdecimal() or int(text) < 1:
-        raise argparse.ArgumentTypeError(f"{text!r} is no count; write 1 or more")
-    return int(text)
-
-
 def temperature(text: str) -> float:
     """A sampling temperature; 0 is greedy. For argparse."""
     return _between(text, 0, 100, "a temperature of 0 (greedy) or more")

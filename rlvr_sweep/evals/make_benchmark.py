@@ -7,8 +7,7 @@ import argparse
 from collections.abc import Sequence
 from pathlib import Path
 
-from rlvr_sweep.evals.jobs import number
-from rlvr_sweep.parser import Parser
+from rlvr_sweep.parser import Parser, positive
 
 MOST = 30  # operations; longer ones are drawn again for minutes, until no number in them is too large
 
@@ -22,7 +21,7 @@ def main(argv: Sequence[str]) -> int:
         "eval.path=FILE.",
     )
     made.add_argument("--steps", type=span, default=range(1, 21), metavar="N|N-N", help="operations (default 1-20)")
-    made.add_argument("--count", type=number, default=100, metavar="N", help="problems of each length (default 100)")
+    made.add_argument("--count", type=positive, default=100, metavar="N", help="problems of each length (default 100)")
     made.add_argument("--seed", type=int, default=0, metavar="N", help="another seed, other problems (default 0)")
     made.add_argument("--out", type=Path, default=Path("random_calculation.jsonl"), metavar="FILE")
     args = made.parse_args(argv)

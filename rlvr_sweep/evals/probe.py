@@ -18,12 +18,12 @@ from rlvr_sweep.evals.jobs import (
     compose,
     model_names,
     need_benchmarks,
-    number,
     parser,
     sample,
     with_model,
 )
 from rlvr_sweep.evals.store import Store
+from rlvr_sweep.parser import positive
 
 if TYPE_CHECKING:
     from rich.table import Table
@@ -51,7 +51,7 @@ def _parser() -> argparse.ArgumentParser:
     made.add_argument(
         "--percent", type=percents, default=[40, 60, 80], metavar="P,P", help="of each question (default 40,60,80)"
     )
-    made.add_argument("--max-tokens", type=number, metavar="N", help="default: the benchmark's, or that of training")
+    made.add_argument("--max-tokens", type=positive, metavar="N", help="default: the benchmark's, or that of training")
     return made
 
 

@@ -26,6 +26,7 @@ from types import TracebackType
 from typing import TYPE_CHECKING, Self, cast
 
 import rlvr_sweep
+from rlvr_sweep.devices import cores_here
 from rlvr_sweep.errors import UserError
 from rlvr_sweep.grading import authors, rules
 from rlvr_sweep.grading.extraction import How
@@ -52,11 +53,6 @@ def versions() -> dict[str, str]:
     """The releases that verdicts depend on, by distribution name, to be recorded with each result. Imports none of
     them."""
     return {name: version(name) for name in DISTRIBUTIONS}
-
-
-def cores() -> int:
-    """Cores this process may run on."""
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
 class _Worker:
@@ -134,7 +130,7 @@ class Grader:
         memory_bytes: int = 4 << 30,
         cache_size: int = 200_000,
     ) -> None:
-        self.workers = workers if workers is not None else max(1, min(8, cores() // 2))
+        self.workers = workers if workers is not None else max(1, min(8, cores_here() // 2))
         if self.workers < 1 or not KILL_S < soft_limit_s <= hard_limit_s or cache_size < 0:
             raise UserError(
                 f"grader: workers={workers}, soft_limit_s={soft_limit_s}, hard_limit_s={hard_limit_s}, "

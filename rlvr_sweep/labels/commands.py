@@ -18,9 +18,10 @@ from typing import TYPE_CHECKING
 from rlvr_sweep.data.provenance import default_path, read, sidecar
 from rlvr_sweep.errors import UserError
 from rlvr_sweep.evals.job import Job
-from rlvr_sweep.evals.jobs import compose, number, parser, sample, share, temperature
+from rlvr_sweep.evals.jobs import compose, parser, sample, share, temperature
 from rlvr_sweep.evals.store import Store
 from rlvr_sweep.labels.making import OF_GOLD, Choice, Made
+from rlvr_sweep.parser import positive
 
 if TYPE_CHECKING:
     from rlvr_sweep.config.compose import Composed
@@ -50,7 +51,7 @@ def _parser() -> argparse.ArgumentParser:
         f"what a file is worth: python -m rlvr_sweep label {AUDIT} --help",
     )
     made.add_argument("--out", type=Path, metavar="FILE", help="default: labels/MODEL/DATA.jsonl")
-    made.add_argument("-n", "--samples", type=number, default=64, metavar="N", help="of each prompt (default 64)")
+    made.add_argument("-n", "--samples", type=positive, default=64, metavar="N", help="of each prompt (default 64)")
     made.add_argument("--temperature", type=temperature, default=1.0, metavar="T", help="default 1")
     made.add_argument(
         "--vote",

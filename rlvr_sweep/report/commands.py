@@ -12,7 +12,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from rlvr_sweep.parser import Parser
+from rlvr_sweep.parser import Parser, natural
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -35,16 +35,14 @@ def _parser() -> argparse.ArgumentParser:
     )
     parser.add_argument("--json", action="store_true", help="the numbers as JSON")
     parser.add_argument(
-        "--samples", type=_count, default=1, metavar="N", help="print N right and N wrong completions (default 1)"
+        "--samples",
+        type=natural,
+        default=1,
+        metavar="N",
+        help="print N right and N wrong completions (default 1)",
     )
     parser.add_argument("--runs", type=Path, default=Path("runs"), metavar="DIR", help="where cells lie (default runs)")
     return parser
-
-
-def _count(text: str) -> int:
-    if not text.isdecimal():
-        raise argparse.ArgumentTypeError(f"{text!r} is not a number of completions; write 0 or more")
-    return int(text)
 
 
 def main(argv: list[str]) -> int:

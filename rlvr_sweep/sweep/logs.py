@@ -14,7 +14,7 @@ from pathlib import Path
 
 from rlvr_sweep.errors import UserError
 from rlvr_sweep.find import find_all
-from rlvr_sweep.parser import Parser
+from rlvr_sweep.parser import Parser, natural
 from rlvr_sweep.sweep.state import CellState, read, with_queue
 
 OF_ONE, OF_EACH = 40, 5  # lines of a cell's log, and of each log of a sweep
@@ -32,17 +32,15 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("cells", nargs="+", metavar="CELL", help="a path, an id or its beginning, a name; or a sweep")
     parser.add_argument("-f", "--follow", action="store_true", help="go on until the cell is over")
     parser.add_argument(
-        "-n", "--lines", type=_count, metavar="LINES", help=f"the last LINES (default {OF_ONE}; {OF_EACH} of a sweep)"
+        "-n",
+        "--lines",
+        type=natural,
+        metavar="LINES",
+        help=f"the last LINES (default {OF_ONE}; {OF_EACH} of a sweep)",
     )
-    parser.add_argument("--attempt", type=_count, metavar="N", help="the log of the cell's N-th attempt")
+    parser.add_argument("--attempt", type=natural, metavar="N", help="the log of the cell's N-th attempt")
     parser.add_argument("--runs", type=Path, default=Path("runs"), metavar="DIR", help="where cells lie (default runs)")
     return parser
-
-
-def _count(text: str) -> int:
-    if not text.isdecimal():
-        raise argparse.ArgumentTypeError(f"{text!r} is no number; write 0 or more")
-    return int(text)
 
 
 def main(argv: list[str]) -> int:
