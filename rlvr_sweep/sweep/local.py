@@ -88,7 +88,7 @@ class Scheduler:
         for directory in directories:
             compute = directory.cell.compute
             gpus, cores = len(self.slots.gpus), self.slots.cores
-            part = packing.share(directory.cell, free=free, cores=cores, gpus=gpus)
+            part = packing.share(directory.cell, free=free, cores=cores, gpus=gpus, cells=len(directories))
             wanted = need(compute, has_gpus=gpus > 0, share=part)
             self.slots.check(wanted)
             check_nodes(compute.nodes)
