@@ -7,7 +7,6 @@ import json
 import os
 import platform
 import re
-import subprocess
 import time
 from collections.abc import Mapping
 from dataclasses import asdict
@@ -71,7 +70,7 @@ def document(
         "name": name(whole, machine),
         "written": time.strftime("%Y-%m-%d", time.gmtime()),
         "command": command,
-        "commit": _commit(),
+        "commit": environment["commit"],
         "machine": machine,
         "versions": environment["versions"],
         "notes": found.notes,
@@ -147,18 +146,6 @@ def _cpu() -> str:
     except OSError:
         lines = []
     return next((line.partition(":")[2].strip() for line in lines if line.startswith("model name")), platform.machine())
-
-
-def _commit() -> str | None:
-    """Of the checkout that ran; None for an installed package."""
-    try:
-        said = subprocess.run(
-            ["git", "-C", str(PACKAGE.parent), "rev-parse", "--short=12", "HEAD"],
-            capture_output=True, text=True, check=False,
-        )  # fmt: skip
-    except OSError:
-        return None
-    return said.stdout.strip() or None
 
 
 def _rounded(value: Any) -> Any:
