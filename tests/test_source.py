@@ -7,6 +7,9 @@ from pathlib import Path
 import pytest
 
 from rlvr_sweep import source
+from rlvr_sweep.config.compose import compose_or_refuse
+from rlvr_sweep.doctor import install
+from rlvr_sweep.train.environment import environment
 
 
 @pytest.fixture
@@ -35,3 +38,11 @@ def test_an_archive_says_what_the_environment_says(tree: Path, monkeypatch: pyte
     assert source.commit() == "said"
     (tree / "code.json").write_text(json.dumps({"commit": "copied", "changed": False}))
     assert source.commit() == "copied"
+
+
+def test_records_and_the_doctor_name_it(tree: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    cell = compose_or_refuse([], multirun=False)[0].cell
+    assert environment(cell, use_cpu=True, recompute=False)["commit"] is None
+    monkeypatch.setenv(source.VARIABLE, "0123456789abcdef")
+    assert environment(cell, use_cpu=True, recompute=False)["commit"] == "0123456789abcdef"
+    assert install.commit().found == "commit 0123456789ab"

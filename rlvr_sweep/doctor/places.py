@@ -15,7 +15,7 @@ from urllib.parse import urlparse
 from rlvr_sweep.doctor.install import is_checkout, last_line
 from rlvr_sweep.doctor.machine import Check
 
-FULL_GIB, LOW_GIB = 1, 20  # free space: a lab cell needs megabytes, a whole 7B with its optimizer 100 GiB and more
+FULL_GIB, LOW_GIB = 1, 20  # free space: a lab cell needs megabytes, a 7B checkpoint with its optimizer about 113 GiB
 
 
 def disk(runs: Path) -> Check:
@@ -33,7 +33,7 @@ def disk(runs: Path) -> Check:
     if free < FULL_GIB:
         return Check("runs", "fail", found, "make room, or choose another disk: runs=DIR")
     if free < LOW_GIB:
-        more = "a 7B checkpoint with its optimizer takes 100 to 114 GiB, twice that while one is written (see plan)"
+        more = "a 7B checkpoint with its optimizer takes about 113 GiB (ZeRO-2), two at once while one is written"
         return Check("runs", "warn", found, f"enough for the lab; {more}")
     return Check("runs", "ok", found)
 
