@@ -1,13 +1,14 @@
 """The document that `bench` writes and `plan` reads (sweep/calibration.py): machine, versions, command, measures.
 
-write(place(None, name(cell, machine), runs=Path("runs")), document(found, environment, ours=..., ...))
+made = document(found, environment, ours=..., ...)
+write(place(None, runs=Path("runs")) / f"{made['name']}.json", made)
 """
 
+import hashlib
 import json
 import os
 import platform
 import re
-import subprocess
 import time
 from collections.abc import Mapping
 from dataclasses import asdict
@@ -23,6 +24,7 @@ from rlvr_sweep.config.schema import Cell
 from rlvr_sweep.config.tree import PACKAGE, launch_dir
 from rlvr_sweep.errors import UserError
 from rlvr_sweep.shapes.sizes import Sizes
+from rlvr_sweep.shapes.table import find_shape, name_in
 from rlvr_sweep.sweep import calibration
 
 DIGITS = 6
@@ -68,18 +70,15 @@ def document(
     derived = {"rollout_seconds": ours.rollout_seconds, "completions_per_hour": ours.completions_per_hour}
     made: dict[str, Any] = {
         "format": calibration.FORMAT,
-        "name": name(whole, machine),
+        "name": name(asked(found), machine),
         "written": time.strftime("%Y-%m-%d", time.gmtime()),
         "command": command,
-        "commit": _commit(),
+        "commit": environment["commit"],
         "machine": machine,
         "versions": environment["versions"],
         "notes": found.notes,
-        "model": whole.model.name,
         "parameters": sizes.parameters if sizes else None,
-        "setting": calibration.setting(whole),
-        "work": calibration.work(whole),
-        "cell": _cell(whole),
+        **asked(found),
         "measured": asdict(ours) | derived | {"peak_bytes": peak},
         "stock": None,
     }
@@ -95,10 +94,53 @@ def document(
     return _rounded(made)
 
 
-def with_stock(made: dict[str, Any], stock: dict[str, Any]) -> dict[str, Any]:
-    """The document beside what TRL's stock trainer took; `ratio`: completions an hour to its."""
+def with_stock(made: dict[str, Any], stock: dict[str, Any], *, command: str) -> dict[str, Any]:
+    """The document beside what TRL's stock trainer took by `command`; `ratio`: completions an hour to its."""
     ratio = made["measured"]["completions_per_hour"] / stock["completions_per_hour"]
-    return made | {"stock": _rounded(stock | {"ratio": ratio})}
+    return made | {"stock": _rounded({"command": command} | stock | {"ratio": ratio})}
+
+
+def asked(found: Setting) -> dict[str, Any]:
+    """What must be equal for two measurements to be compared, and what a file is named after."""
+    shape = name_in(found.composed.cell.model.path)
+    return {
+        "model": found.whole.model.name,
+        "setting": calibration.setting(found.whole),
+        "work": calibration.work(found.whole),
+        "cell": _cell(found.whole),
+        "mean_tokens": find_shape(shape).mean_tokens if shape else None,
+    }
+
+
+def check_measured(folder: Path, wanted: Mapping[str, Any]) -> None:
+    """UserError where `folder` has measurements of this model and split, but none of the cell that is asked for."""
+    unlike: dict[str, list[str]] = {}
+    for file in sorted(folder.glob(f"{_stem(wanted)}-*.json")):
+        try:
+            differ = _differences(dict(json.loads(file.read_text())), wanted)
+        except (OSError, ValueError, TypeError):  # it is none
+            continue
+        if not differ:
+            return
+        unlike[file.name] = differ
+    if unlike:
+        nearest = min(unlike, key=lambda name: len(unlike[name]))
+        raise UserError(
+            f"bench: --stock-only: {folder / nearest} was measured with {', '.join(unlike[nearest])}; write what its "
+            "command says, or --stock to measure both"
+        )
+
+
+def _differences(have: Mapping[str, Any], wanted: Mapping[str, Any], inside: str = "") -> list[str]:
+    """As in: cell.prompts 4 (here 8)."""
+    found = []
+    for key, here in wanted.items():
+        there = have.get(key)
+        if isinstance(here, dict) and isinstance(there, dict):
+            found += _differences(there, here, f"{inside}{key}.")
+        elif there != here:
+            found.append(f"{inside}{key} {json.dumps(there)} (here {json.dumps(here)})")
+    return found
 
 
 def _cell(cell: Cell) -> dict[str, Any]:
@@ -117,10 +159,10 @@ def _cell(cell: Cell) -> dict[str, Any]:
     }
 
 
-def place(out: Path | None, name: str, *, runs: Path) -> Path:
-    """The file of that name: in `out`, in a checkout's launch/calibration, or else in runs/_bench."""
+def place(out: Path | None, *, runs: Path) -> Path:
+    """The folder of calibrations: `out`, a checkout's launch/calibration, or else runs/_bench."""
     is_checkout = (PACKAGE.parent / "pyproject.toml").is_file()
-    return (out or (launch_dir() / "calibration" if is_checkout else runs / calibration.OWN)) / f"{name}.json"
+    return out or (launch_dir() / "calibration" if is_checkout else runs / calibration.OWN)
 
 
 def write(file: Path, document: dict[str, Any]) -> None:
@@ -132,11 +174,22 @@ def write(file: Path, document: dict[str, Any]) -> None:
         raise UserError(f"{file}: cannot be written ({error.strerror}); write --out DIR") from None
 
 
-def name(cell: Cell, machine: Mapping[str, Any]) -> str:
-    """As in shape-qwen2_5_7b-zero2_x4-vllm-h200x4."""
+def name(asked: Mapping[str, Any], machine: Mapping[str, Any]) -> str:
+    """As in shape-qwen2_5_7b-zero2_x4-vllm-64x16-h200x4-1a2b3c; the last is of all that was asked for, lengths too."""
     device = machine["device"].replace("NVIDIA", "").strip().lower()
-    lora = "-lora" if cell.model.lora else ""
-    words = f"{cell.model.name}{lora}-{cell.compute.name}-{cell.compute.backend}-{device}x{machine['count']}"
+    digest = hashlib.sha256(json.dumps(asked, sort_keys=True).encode()).hexdigest()[:6]
+    batch = f"{asked['cell']['prompts']}x{asked['cell']['completions']}"
+    return f"{_stem(asked)}-{batch}-{_plain(device)}x{machine['count']}-{digest}"
+
+
+def _stem(asked: Mapping[str, Any]) -> str:
+    """The part of a name that says whose it is: the model, and how the work is split."""
+    rank = asked["setting"]["lora_rank"]
+    lora = f"-lora{rank}" if rank else ""
+    return _plain(f"{asked['model']}{lora}-{asked['cell']['compute']}-{asked['setting']['backend']}")
+
+
+def _plain(words: str) -> str:
     return re.sub(r"[^A-Za-z0-9._-]+", "-", words)
 
 
@@ -147,18 +200,6 @@ def _cpu() -> str:
     except OSError:
         lines = []
     return next((line.partition(":")[2].strip() for line in lines if line.startswith("model name")), platform.machine())
-
-
-def _commit() -> str | None:
-    """Of the checkout that ran; None for an installed package."""
-    try:
-        said = subprocess.run(
-            ["git", "-C", str(PACKAGE.parent), "rev-parse", "--short=12", "HEAD"],
-            capture_output=True, text=True, check=False,
-        )  # fmt: skip
-    except OSError:
-        return None
-    return said.stdout.strip() or None
 
 
 def _rounded(value: Any) -> Any:

@@ -70,7 +70,7 @@ def _parser() -> argparse.ArgumentParser:
 
 
 def _command(args: argparse.Namespace) -> str:
-    """What measures this again elsewhere: without this machine's folders."""
+    """What measures this again elsewhere: without this machine's folders, and without TRL's part."""
     lengths = ["--mean-tokens", str(args.mean_tokens)] if args.mean_tokens else []
     overrides = [line for line in args.overrides if not line.startswith("runs=")]
     return shlex.join(["python", "-m", "rlvr_sweep", "bench", *overrides, *lengths, "--rollouts", str(args.rollouts)])
@@ -87,21 +87,26 @@ def _bench(args: argparse.Namespace) -> int:
     runs = Path(asked.cell.runs)
     with _scratch(runs) as scratch:
         found = prepare(asked, rollouts=args.rollouts, mean_tokens=args.mean_tokens, scratch=scratch)
+        wanted, folder = calibration.asked(found), calibration.place(args.out, runs=runs)
+        if args.stock_only:
+            calibration.check_measured(folder, wanted)
         directory = CellDir.create(found.composed)
         given = running.lease(directory)
         try:
             if not args.stock_only:
                 document = _ours(found, directory, given, args.out, _command(args))
-                file = calibration.place(args.out, document["name"], runs=runs)
+                file = folder / f"{document['name']}.json"
                 calibration.write(file, document)  # before what may take long, or fail
             if args.stock or args.stock_only:
                 stock, machine = _stock(directory, given, args.out)
-                file = calibration.place(args.out, calibration.name(asked.cell, machine), runs=runs)
+                file = folder / f"{calibration.name(wanted, machine)}.json"
                 if not file.is_file():
                     print(json.dumps(stock, indent=1))
                     _say(f"bench: nothing to compare it with: no {file}")
                     return 0
-                document = calibration.with_stock(json.loads(file.read_text()), stock)
+                document = calibration.with_stock(
+                    json.loads(file.read_text()), stock, command=f"{_command(args)} --stock-only"
+                )
                 calibration.write(file, document)
         except _Failed as error:
             _say(str(error))

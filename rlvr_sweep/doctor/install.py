@@ -9,7 +9,6 @@ a row and no crash.
 import json
 import os
 import platform
-import shutil
 import subprocess
 import sys
 import tomllib
@@ -17,11 +16,11 @@ from collections.abc import Iterable
 from importlib import metadata
 from typing import Any
 
-from rlvr_sweep import __version__, devices
+from rlvr_sweep import __version__, devices, source
 from rlvr_sweep.config.tree import PACKAGE, conf_dir
 from rlvr_sweep.doctor.machine import Check
+from rlvr_sweep.source import CHECKOUT
 
-CHECKOUT = PACKAGE.parent  # of a clone; site-packages when installed from a wheel
 PROBE_S = 120  # a cold `import torch` over a cluster's file system takes its time
 SHOWN = ("trl", "torch", "transformers", "vllm", "deepspeed")
 
@@ -171,26 +170,13 @@ def _version(name: str) -> str:
 
 def commit() -> Check:
     """The commit that results will be recorded under."""
-    if not is_checkout():
-        return Check("source", "ok", f"rlvr_sweep {__version__}, installed")
-    if shutil.which("git") is None:
-        return Check(
-            "source",
-            "warn",
-            f"rlvr_sweep {__version__}, git is not installed",
-            "results will record no commit; install git",
-        )
-
-    def git(*words: str) -> subprocess.CompletedProcess[str]:
-        own = {**os.environ, "GIT_CEILING_DIRECTORIES": str(CHECKOUT.parent)}  # no repository that happens to lie above
-        return subprocess.run(
-            ["git", "-C", str(CHECKOUT), *words], capture_output=True, text=True, check=False, env=own
-        )
-
-    head = git("rev-parse", "--short=12", "HEAD")
-    if head.returncode:
-        return Check("source", "warn", f"{CHECKOUT} has no commit", "results will record no commit; use a git clone")
-    changed = len(git("status", "--porcelain").stdout.splitlines())
-    found = f"commit {head.stdout.strip()}" + (f", {changed} file(s) changed since" if changed else "")
+    found = source.commit()
+    if found is None:
+        if not is_checkout():
+            return Check("source", "ok", f"rlvr_sweep {__version__}, installed")
+        remedy = f"results will record none; use a git clone (and git), or export {source.VARIABLE}=..."
+        return Check("source", "warn", f"rlvr_sweep {__version__}, {CHECKOUT} has no commit", remedy)
+    changed = len((source.git("status", "--porcelain") or "").splitlines())
+    said = f"commit {found[:12]}" + (f", {changed} file(s) changed since" if changed else "")
     remedy = "commit before a run that you will report" if changed else ""
-    return Check("source", "warn" if changed else "ok", found, remedy)
+    return Check("source", "warn" if changed else "ok", said, remedy)

@@ -15,7 +15,7 @@ from urllib.parse import urlparse
 from rlvr_sweep.doctor.install import is_checkout, last_line
 from rlvr_sweep.doctor.machine import Check
 
-FULL_GIB, LOW_GIB = 1, 20  # free space: a lab cell needs megabytes, a 7B checkpoint with its optimizer about 90 GiB
+FULL_GIB, LOW_GIB = 1, 20  # free space: a lab cell needs megabytes, a 7B checkpoint with its optimizer about 113 GiB
 
 
 def disk(runs: Path) -> Check:
@@ -33,7 +33,8 @@ def disk(runs: Path) -> Check:
     if free < FULL_GIB:
         return Check("runs", "fail", found, "make room, or choose another disk: runs=DIR")
     if free < LOW_GIB:
-        return Check("runs", "warn", found, "enough for the lab; a 7B checkpoint with its optimizer takes about 90 GiB")
+        more = "a 7B checkpoint with its optimizer takes about 113 GiB (ZeRO-2), two at once while one is written"
+        return Check("runs", "warn", found, f"enough for the lab; {more}")
     return Check("runs", "ok", found)
 
 

@@ -2,6 +2,7 @@
 
     found = estimate(cell)              # Estimate, or Unknown is raised with the reason
     found.peak, found.phase             # 61e9, "update"
+    checkpoint_bytes(cell)              # 18e9, on the disk
 
 A sum of terms in bytes a GPU; the largest of three phases counts. It is a model of the code in train/, not of CUDA:
 the allocator's losses are a share of the whole (RESERVE). Pure Python, no torch.
@@ -109,6 +110,25 @@ def estimate(cell: Cell, total: int | None = None) -> Estimate:
     if zero == 3:
         terms["gathered_weights"] = count * half
     return Estimate(count, trained, {name: size for name, size in terms.items() if size})
+
+
+def checkpoint_bytes(cell: Cell) -> int:
+    """What a checkpoint takes of the disk, with its optimizer; while one is written the one before is still there.
+    0 where none is written; Unknown as `estimate`. Left out: the tokenizer, random states, a rollout that it is in the
+    middle of."""
+    compute, lora = cell.compute, cell.model.lora
+    if not compute.checkpoint_every:
+        return 0
+    sizes = sizes_of(cell)
+    trained = sizes.lora_parameters(lora.rank, lora.targets) if lora else sizes.parameters
+    width = 2 if compute.zero and cell.model.dtype == "bfloat16" else 4  # of what is trained
+    size = trained * (width + 8)  # with Adam's two moments in float32
+    if compute.zero:
+        size += trained * 4  # the float32 copy that DeepSpeed's Adam updates
+    if compute.zero in (1, 2):  # its own file has the weights again, and the model's a tied head beside the embedding
+        tied = sizes.vocabulary * sizes.hidden if sizes.is_tied and not lora else 0
+        size += (trained + tied) * width
+    return size
 
 
 def recomputes(cell: Cell, total: int | None) -> bool:

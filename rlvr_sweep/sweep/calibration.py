@@ -83,7 +83,7 @@ class Calibration:
 
     @property
     def basis(self) -> str:
-        """As in: bench qwen2_5_7b-zero2_x4-vllm-h200x4 on 4 x NVIDIA H200."""
+        """As in: bench shape-qwen2_5_7b-zero2_x4-vllm-64x16-h200x4-92af06 on 4 x NVIDIA H200."""
         return f"bench {self.name} on {self.count} x {self.device}"
 
     def mean_tokens_of(self, cell: Cell) -> float:

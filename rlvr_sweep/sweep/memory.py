@@ -1,18 +1,23 @@
-"""Do cells fit into the GPUs there are? What `plan` says of it, and the refusal before anything starts.
+"""Do cells fit into the GPUs there are, and their checkpoints onto the disk? What `plan` says of it, and the refusal
+before anything starts.
 
 check(cell, total=150_000_000_000, gpus=8)        # UserError that names the nearest preset that fits
 """
 
 import json
+import shutil
 from collections.abc import Sequence
+from pathlib import Path
 from typing import Any
 
 from rlvr_sweep import devices
 from rlvr_sweep.config.schema import Cell
 from rlvr_sweep.errors import UserError
-from rlvr_sweep.shapes.memory import estimate
+from rlvr_sweep.shapes.memory import checkpoint_bytes, estimate
 from rlvr_sweep.shapes.sizes import Unknown
 from rlvr_sweep.sweep.gpus import check_free
+
+SMALL = 1_000_000_000  # bytes of a checkpoint that nobody has to make room for
 
 
 def check(cell: Cell, total: int | None, *, gpus: int) -> None:
@@ -81,6 +86,23 @@ def lines(cells: Sequence[Cell], total: int | None) -> list[str]:
     of = f" of {total / 1e9:,.0f} GB" if total else ""
     more = ", more than there is" if total is not None and max(peaks) > total else ""
     return [f"memory: about {span} GB{of} a GPU{more}", *unknown]
+
+
+def disk_lines(cells: Sequence[Cell], runs: Path) -> list[str]:
+    """What `plan` says of the largest checkpoint of these cells; nothing of small ones, and of models unknown here."""
+    largest = 0
+    for cell in cells:
+        try:
+            largest = max(largest, checkpoint_bytes(cell))
+        except Unknown:
+            continue
+    if largest < SMALL:
+        return []
+    place = runs.absolute()
+    there = next(folder for folder in (place, *place.parents) if folder.exists())
+    free = shutil.disk_usage(there).free
+    said = f"disk: a checkpoint of about {_gigabytes(largest)} GB a cell, two at once while one is written"
+    return [f"{said}; {_gigabytes(free)} GB free in {runs}{', too little' if 2 * largest > free else ''}"]
 
 
 def _gigabytes(size: int) -> str:

@@ -46,7 +46,7 @@ class Plan:
     runs: Path
     name: str | None  # of the sweep; None for a single cell
     command: tuple[str, ...]  # what starts it
-    memory: list[str]  # what the cells to start take of a GPU, and how many share one
+    memory: list[str]  # what the cells to start take of a GPU and of the disk, and how many share a GPU
     memory_terms: list[dict[str, Any]]
 
     @property
@@ -121,7 +121,8 @@ def plan(cells: "Sequence[Composed]", *, command: Sequence[str], multirun: bool)
     settings = cells[0].cell.sweep
     chosen = taken(states, retry=settings.retry, max_failures=settings.max_failures, multirun=multirun)
     by_id = {cell.cell_id: cell for cell in cells}
-    on_gpus = memory.on_gpus([by_id[state.cell_id].cell for state in chosen], gpus)
+    to_start = [by_id[state.cell_id].cell for state in chosen]
+    on_gpus = memory.on_gpus(to_start, gpus)
     return Plan(
         cells=cells,
         states=states,
@@ -134,6 +135,7 @@ def plan(cells: "Sequence[Composed]", *, command: Sequence[str], multirun: bool)
         memory=[
             *memory.lines(on_gpus, total),
             *packing.lines(on_gpus, free=least_free(gpus), cores=devices.cores_here(), gpus=len(gpus)),
+            *memory.disk_lines(to_start, runs),
         ],
         memory_terms=memory.as_json(on_gpus, total),
     )

@@ -9,9 +9,9 @@ import hashlib
 import json
 import os
 import shutil
-import subprocess
 from pathlib import Path
 
+from rlvr_sweep import source
 from rlvr_sweep.config.tree import PACKAGE
 from rlvr_sweep.sweep.manifest import SWEEPS
 
@@ -30,18 +30,9 @@ def snapshot(runs: Path) -> Path:
         copy = partial / PACKAGE.name / file.relative_to(PACKAGE)
         copy.parent.mkdir(parents=True, exist_ok=True)
         shutil.copy2(file, copy)
-    commit, patch = _git("rev-parse", "HEAD"), _git("diff", "HEAD", "--", ".")
+    commit, patch = source.commit(), source.git("diff", "HEAD", "--", PACKAGE.name)
     (partial / "code.json").write_text(json.dumps({"commit": commit, "changed": bool(patch)}, indent=1) + "\n")
     if patch:
         (partial / "code.patch").write_text(patch + "\n")
     partial.rename(target)
     return target
-
-
-def _git(*args: str) -> str | None:
-    """What git says of the package's checkout; None where it is in none, or git is absent."""
-    try:
-        done = subprocess.run(["git", "-C", str(PACKAGE), *args], capture_output=True, text=True, check=False)
-    except FileNotFoundError:
-        return None
-    return done.stdout.strip() if done.returncode == 0 else None

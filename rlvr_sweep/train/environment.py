@@ -9,7 +9,7 @@ import socket
 from importlib import metadata
 from typing import Any
 
-from rlvr_sweep import __version__
+from rlvr_sweep import __version__, source
 from rlvr_sweep.config.schema import Cell
 from rlvr_sweep.protocol import SHARE
 
@@ -25,6 +25,7 @@ def environment(cell: Cell, *, use_cpu: bool, recompute: bool) -> dict[str, Any]
     devices = [] if use_cpu else [torch.cuda.get_device_name(i) for i in range(torch.cuda.device_count())]
     return {
         "rlvr_sweep": __version__,
+        "commit": source.commit(),
         "python": platform.python_version(),
         "platform": platform.platform(),
         "host": socket.gethostname(),

@@ -1,14 +1,18 @@
 """`bench` on a CPU: what it measures, writes and leaves behind; and a mistake is one line."""
 
 import json
+import shlex
 from pathlib import Path
+from typing import Any
 
 import pytest
 
-from rlvr_sweep.bench import floor, measured
+from rlvr_sweep.bench import calibration as written
+from rlvr_sweep.bench import commands, floor, measured
 from rlvr_sweep.bench.commands import main
 from rlvr_sweep.bench.setting import one, prepare
 from rlvr_sweep.cell_dir import CellDir
+from rlvr_sweep.config.tree import launch_dir
 from rlvr_sweep.errors import UserError
 from rlvr_sweep.sweep import calibration
 
@@ -40,7 +44,56 @@ def test_ours_and_stock(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys:
     for length in (times["completion_tokens"], found["stock"]["completion_tokens"]):
         assert 8 < length < 28  # 17 on average, of 32 completions
     assert found["stock"]["ratio"] > 0
+    assert found["stock"]["command"] == f"{found['command']} --stock-only"
     assert calibration.Calibration.of(found).basis.startswith("bench shape-tiny-cpu-hf-")
+
+
+def asked(tmp_path: Path, *more: str, mean_tokens: int | None = 10) -> dict[str, Any]:
+    return written.asked(prepare(one([*TINY, *more]), rollouts=2, mean_tokens=mean_tokens, scratch=tmp_path))
+
+
+def test_unlike_settings_have_files_of_their_own(tmp_path: Path) -> None:
+    machine = {"device": "NVIDIA H200", "count": 1}
+    more = ([], ["algo.prompts_per_rollout=8"], ["algo.max_completion_tokens=41"], ["compute.vllm_sleep=false"])
+    names = [written.name(asked(tmp_path, *lines), machine) for lines in more]
+    names.append(written.name(asked(tmp_path, mean_tokens=20), machine))
+    names += [written.name(asked(tmp_path, f"model.lora={{rank: {rank}}}"), machine) for rank in (8, 16)]
+    assert len(set(names)) == len(names) and names[0].startswith("shape-tiny-cpu-hf-4x4-h200x1-")
+    assert names[-1].startswith("shape-tiny-lora16-cpu-hf-4x4-h200x1-")
+
+
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        (["--mean-tokens", "20"], r"was measured with mean_tokens 10 \(here 20\); write"),
+        (["--mean-tokens", "10", "algo.prompts_per_rollout=8"], r"cell.prompts 4 \(here 8\)"),
+        (["--mean-tokens", "10", "compute.micro_batch=2"], r"with cell.micro_batch null \(here 2\); write"),
+    ],
+)
+def test_trl_is_not_compared_with_another_setting(
+    words: list[str], said: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    out = tmp_path / "out"
+    out.mkdir()
+    (out / f"{written.name(asked(tmp_path), {'device': 'x86_64', 'count': 1})}.json").write_text(
+        json.dumps(asked(tmp_path))
+    )
+    monkeypatch.setattr(commands, "_stock", lambda *_: pytest.fail("TRL's trainer was started"))
+    line = [*TINY, f"runs={tmp_path / 'runs'}", "--stock-only", "--out", str(out)]
+    with pytest.raises(UserError, match=said) as caught:
+        main([*line, *words])
+    assert len(str(caught.value).splitlines()) == 1
+    with pytest.raises(pytest.fail.Exception):  # the same setting is
+        main([*line, "--mean-tokens", "10"])
+
+
+@pytest.mark.parametrize("file", sorted((launch_dir() / "calibration").glob("*.json")), ids=lambda file: file.stem)
+def test_what_is_shipped_is_of_its_command(file: Path, tmp_path: Path) -> None:
+    found = json.loads(file.read_text())
+    args = commands._parser().parse_intermixed_args(shlex.split(found["command"])[4:])
+    wanted = written.asked(prepare(one(args.overrides), rollouts=2, mean_tokens=args.mean_tokens, scratch=tmp_path))
+    assert {key: found[key] for key in wanted} == wanted
+    assert found["name"] == file.stem == written.name(wanted, found["machine"])
 
 
 def test_the_setting_is_the_cell_with_fewer_rollouts(tmp_path: Path) -> None:

@@ -117,3 +117,12 @@ def test_a_file_that_is_none_is_no_basis(runs: Path, text: str) -> None:
 def test_what_is_shipped_can_be_read() -> None:
     folder = calibration.launch_dir() / "calibration"
     assert len(calibration.read([folder])) == len(list(folder.glob("*.json")))
+
+
+def test_trials_lie_beside_and_say_how_they_were_made() -> None:
+    found = [json.loads(file.read_text()) for file in (calibration.launch_dir() / "calibration").glob("*/*.json")]
+    assert found
+    for trial in found:
+        assert trial["machine"]["device"] == "NVIDIA H200" and trial["versions"]["torch"] and trial["command"]
+        with pytest.raises(KeyError):  # none that `plan` could go by
+            calibration.Calibration.of(trial)

@@ -1,8 +1,10 @@
 """The memory estimate: its terms by hand for Qwen2.5-7B, what is refused, and what is offered instead."""
 
 import json
+import shutil
 from collections.abc import Callable
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -191,6 +193,33 @@ def test_where_a_config_comes_from() -> None:
         Sizes.of({"model_type": "mamba"})
     with pytest.raises(Unknown, match="num_hidden_layers"):
         Sizes.of({"model_type": "llama", "hidden_size": 8, "num_attention_heads": 2, "intermediate_size": 8})
+
+
+@pytest.mark.parametrize(
+    ("lines", "gigabytes"),
+    [
+        (["compute=gpu"], 91.4),  # float32 weights and two moments
+        (["compute=zero2_x4"], 121.8),  # bfloat16 weights twice, a float32 copy, two moments
+        (["compute=zero3_x2"], 106.6),
+        (["compute=gpu", "model.lora={rank: 16}"], 0.484),
+        (["compute=gpu", "compute.checkpoint_every=0"], 0.0),
+    ],
+)
+def test_what_a_checkpoint_of_7b_takes(lines: list[str], gigabytes: float) -> None:
+    assert sizes.checkpoint_bytes(cell(*lines)) / 1e9 == pytest.approx(gigabytes, rel=1e-3)
+
+
+def test_plan_says_what_checkpoints_take_of_the_disk(
+    capsys: pytest.CaptureFixture[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(shutil, "disk_usage", lambda place: SimpleNamespace(free=243_000_000_000))
+    lines = ["model=shape/qwen2_5_7b", "compute=zero2_x4"]
+    said = "disk: a checkpoint of about 122 GB a cell, two at once while one is written; 243 GB free in"
+    assert f"{said} runs, too little\n" in plan(capsys, *lines)
+    assert "too little" not in plan(capsys, *lines, "model.lora={rank: 64}")
+    assert "a checkpoint" not in plan(capsys, *lines, "compute.checkpoint_every=0")
+    assert "a checkpoint" not in plan(capsys, "model=shape/tiny", "compute=cpu")
 
 
 def plan(capsys: pytest.CaptureFixture[str], *lines: str) -> str:

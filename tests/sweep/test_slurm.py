@@ -1,9 +1,11 @@
 """What can be said of SLURM without one: the script, the request, and how its absence is told."""
 
+import json
 from pathlib import Path
 
 import pytest
 
+from rlvr_sweep import source
 from rlvr_sweep.__main__ import main
 from rlvr_sweep.cell_dir import CellDir
 from rlvr_sweep.config.compose import compose_or_refuse
@@ -126,6 +128,7 @@ def test_a_snapshot_is_the_code_as_it_is_and_kept_once(tmp_path: Path) -> None:
     assert (first / "rlvr_sweep" / "sweep" / "task.py").is_file()
     assert not list(first.rglob("__pycache__"))
     assert snapshot(tmp_path) == first
+    assert json.loads((first / "code.json").read_text())["commit"] == source.commit()
 
 
 def test_a_runs_folder_that_cannot_be_written_is_one_line() -> None:

@@ -12,6 +12,7 @@ import pytest
 
 from rlvr_sweep.cell_dir import CellDir
 from rlvr_sweep.errors import UserError
+from rlvr_sweep.shapes.memory import checkpoint_bytes
 from rlvr_sweep.train import worker
 from rlvr_sweep.train.recorder import Recorder
 
@@ -59,6 +60,19 @@ def at_step(monkeypatch: pytest.MonkeyPatch, step: int, act: Callable[[], Any]) 
 
 def kill() -> None:
     raise Killed
+
+
+@pytest.mark.parametrize("lines", [[], ["model.lora={rank: 16}"]], ids=["whole", "lora"])
+def test_a_checkpoint_is_as_large_as_plan_says(
+    lines: list[str], make_cell: Callable[..., CellDir], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    at_step(monkeypatch, 3, kill)
+    directory = make_cell(*lines)
+    with pytest.raises(Killed):
+        run(directory)
+    [checkpoint] = (directory.path / "checkpoints").glob("checkpoint-*")
+    sizes = [p.stat().st_size for p in checkpoint.iterdir() if p.suffix in (".pt", ".pth", ".safetensors")]
+    assert sum(sizes) == pytest.approx(checkpoint_bytes(directory.cell), rel=0.1)
 
 
 @pytest.mark.parametrize(

@@ -14,6 +14,7 @@ from rlvr_sweep.config.compose import compose, compose_or_refuse
 from rlvr_sweep.errors import UserError
 from rlvr_sweep.lab.families import model_dir
 from rlvr_sweep.protocol import DONE, STOPPED
+from rlvr_sweep.shapes.memory import checkpoint_bytes
 from rlvr_sweep.train import checkpoints, deepspeed, worker
 from tests.conftest import TINY
 from tests.train.rank_pair import run_pair
@@ -139,6 +140,14 @@ def test_what_was_stopped_in_a_rollout_goes_on_exactly(name: str, ran: dict[str,
 def test_an_adapter_trained_in_shards_is_merged_whole(ran: dict[str, CellDir]) -> None:
     assert any(each.any() for name, each in weights(ran["lora"].path / "adapter").items() if "lora_B" in name)
     assert way(ran["lora"].path / "model").norm() > 0
+
+
+@pytest.mark.slow
+def test_a_checkpoint_is_as_large_as_plan_says(ran: dict[str, CellDir]) -> None:
+    stopped = ran["zero2-stopped"]
+    [checkpoint] = (stopped.path / "checkpoints").glob("checkpoint-*")
+    sizes = [p.stat().st_size for p in checkpoint.rglob("*") if p.suffix in (".pt", ".safetensors")]
+    assert sum(sizes) == pytest.approx(checkpoint_bytes(stopped.cell), rel=0.1)
 
 
 @pytest.mark.slow
