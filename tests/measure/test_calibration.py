@@ -75,7 +75,7 @@ def test_batches_and_lengths_are_scaled(runs: Path) -> None:
     assert one.rollout_seconds(twice) == pytest.approx(2 * 36 - 2)  # the weights are pushed once
     short = composed("algo.max_completion_tokens=400").cell
     assert one.rollout_seconds(short) == pytest.approx(10 / 2 + 2 + 1 + (3 + 19) * 600 / 1000 + 1)
-    votes = composed("algo.votes_per_prompt=16").cell
+    votes = composed("algo.votes_per_prompt=16", "reward=majority_online").cell
     assert one.rollout_seconds(votes) == pytest.approx(10 * 2 + 2 + 1 * 2 + 3 + 19 + 1 * 2)
     saved = document()
     saved["measured"] |= {"checkpoint": 50.0}

@@ -30,7 +30,8 @@ from rlvr_sweep.config.rules import arm
         (["estimator=entropy_min", "algo.votes_per_prompt=16"], "algo.votes_per_prompt", "algo.votes_per_prompt=null"),
         (["data=deepscaler", "data.path=mine.jsonl"], "data.path", "write data=jsonl data.path=mine.jsonl, or leave"),
         (["clip.dual=1.1"], "clip.dual", "clip.dual=10"),
-        (["algo.votes_per_prompt=8"], "algo.votes_per_prompt", "write 16, or null"),
+        (["algo.votes_per_prompt=16"], "algo.votes_per_prompt", "reward=majority_online or algo.votes_per_prompt=null"),
+        (["algo.votes_per_prompt=8", "reward=majority_online"], "algo.votes_per_prompt", "write 16, or null"),
         (
             ["algo.updates_per_rollout=1", "compute.ranks=8"],
             "algo.updates_per_rollout",
@@ -71,7 +72,7 @@ def ident(*lines: str) -> str:
     ],
 )
 def test_what_changes_the_update_is_in_the_identity(line: str) -> None:
-    assert ident(line) != ident()
+    assert ident(line, "reward=majority_online") != ident("reward=majority_online")
 
 
 def test_what_an_off_arm_does_not_use_is_not() -> None:
