@@ -28,7 +28,7 @@ BUCKET = 500_000_000  # elements that DeepSpeed reduces at a time
 Phase = Literal["generate", "update", "step"]
 # What is held in a phase, besides what is always held.
 HELD: dict[Phase, tuple[str, ...]] = {
-    "generate": ("kv_cache", "generation_logits", "gathered_weights", "autocast_weights", "engine"),
+    "generate": ("kv_cache", "generation_logits", "eager_prompts", "gathered_weights", "autocast_weights", "engine"),
     "update": ("gradients", "buckets", "autocast_weights", "gathered_layer", "activations", "logits"),
     "step": ("gradients", "step_gradients"),
 }
@@ -136,11 +136,16 @@ def _activations(sizes: Sizes, cell: Cell, *, tokens: int, length: int, half: in
     layer = 2 * h * (8 + half) + 5 * heads * half + 4 * sizes.intermediate * half
     if cell.model.lora:
         layer += (6 * h + heads + sizes.intermediate) * half  # every adapter keeps its own copy of its input
-    if cell.model.attention == "eager":
-        layer += sizes.heads * length * (4 + half)  # the attention's weights, in float32 and as they are used
+    layer += _eager(sizes, cell, length, half=half)
     if not cell.compute.gradient_checkpointing:
         return tokens * (sizes.layers * layer + 4 * h)
     return tokens * (sizes.layers * h * residual + layer + 4 * h)
+
+
+def _eager(sizes: Sizes, cell: Cell, length: int, *, half: int) -> int:
+    """An eager attention's weights for a token of a row of `length`, in float32 and as they are used: rows are padded
+    there, and none sees another."""
+    return sizes.heads * length * (4 + half) if cell.model.attention == "eager" else 0
 
 
 def _logits(sizes: Sizes, *, tokens: int, half: int, is_trained: bool) -> int:
@@ -166,14 +171,18 @@ def _generation(
     width = (
         sizes.kv_bytes_per_token(half) // 2 + sizes.kv_bytes_per_token(residual if not cell.model.lora else half) // 2
     )
-    tokens = at_once * length
+    tokens, rows, prompt = at_once * length, at_once, cell.algo.max_prompt_tokens
     for benchmark in cell.eval.benchmarks.values():
         most = benchmark.max_completion_tokens or cell.algo.max_completion_tokens
         asked = (
             cell.eval.batch if benchmark.count is None else min(cell.eval.batch, benchmark.count * benchmark.samples)
         )
-        tokens = max(tokens, asked * (cell.algo.max_prompt_tokens + most))
-    return {"kv_cache": tokens * width, "generation_logits": 3 * at_once * sizes.vocabulary * 4}
+        tokens, rows = max(tokens, asked * (prompt + most)), max(rows, asked)
+    return {
+        "kv_cache": tokens * width,
+        "generation_logits": 3 * at_once * sizes.vocabulary * 4,
+        "eager_prompts": rows * prompt * _eager(sizes, cell, prompt, half=half),
+    }
 
 
 def sizes_of(cell: Cell) -> Sizes:

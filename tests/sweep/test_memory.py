@@ -83,6 +83,12 @@ def test_checkpointing_trades_activations() -> None:
     assert without > 10 * with_it
 
 
+def test_an_eager_attention_is_quadratic_in_a_row_and_in_a_prompt() -> None:
+    eager, plain = (sizes.estimate(cell("compute=gpu", *more)).terms for more in (["model.attention=eager"], []))
+    assert eager["activations"] - plain["activations"] == 4 * 28 * 4096**2 * 6  # 4 rows, one layer's 28 heads
+    assert eager["eager_prompts"] == 128 * 28 * 1024**2 * 6 and "eager_prompts" not in plain
+
+
 def test_activations_are_computed_anew_only_where_they_would_hardly_fit() -> None:
     small, large = cell("compute=gpu", model="shape/qwen2_5_1_5b"), cell("compute=zero2_x4")
     assert not sizes.recomputes(small, H200) and sizes.recomputes(large, H200)
