@@ -4,11 +4,12 @@ check(cell, total=150_000_000_000, gpus=8)        # UserError that names the nea
 """
 
 import json
+import math
 from collections.abc import Sequence
 from typing import Any
 
 from rlvr_sweep import devices
-from rlvr_sweep.config.schema import Cell
+from rlvr_sweep.config.schema import Cell, Compute
 from rlvr_sweep.errors import UserError
 from rlvr_sweep.shapes.memory import estimate
 from rlvr_sweep.shapes.sizes import Unknown
@@ -32,18 +33,24 @@ def check(cell: Cell, total: int | None, *, gpus: int) -> None:
     of = "" if share == 1 else f" (a share of {share:g})"
     raise UserError(
         f"{cell.model.name} takes about {found.peak / 1e9:,.0f} GB a GPU in its {found.phase} phase, there are "
-        f"{room / 1e9:,.0f}{of}; {_remedy(cell, total, gpus=gpus)}, or compute.check_memory=false to try it"
+        f"{room / 1e9:,.0f}{of}; {_remedy(cell, found.peak, total, gpus=gpus)}, or compute.check_memory=false to try it"
     )
 
 
-def _remedy(cell: Cell, total: int, *, gpus: int) -> str:
-    from rlvr_sweep.sweep.presets import fitting
+def _remedy(cell: Cell, peak: int, total: int, *, gpus: int) -> str:
+    from rlvr_sweep.sweep.presets import ABOUT, fitting, said
 
     if (batch := _batch_that_fits(cell, total)) is not None:
         return f"write compute.generate_batch={batch} eval.batch={batch}"
+    if peak <= total:
+        return f"write compute.share={math.ceil(100 * peak / total) / 100:g}"
     preset = fitting(cell, total, gpus=gpus)
     if preset is not None:
-        return f"write compute={preset}"
+        moot = ", ".join(f"compute.{key}" for key in sorted(said(cell) & ABOUT))
+        return f"write compute={preset}{f' without {moot}' if moot else ''}"
+    usual = Compute.model_fields["vllm_memory"].default
+    if cell.compute.backend == "vllm" and cell.compute.vllm_memory > usual:
+        return f"no compute preset fits; write compute.vllm_memory={usual}"
     if cell.model.lora is None:
         return "no compute preset fits; write model.lora={rank: 16}"
     return "no compute preset fits; write fewer algo.max_completion_tokens"

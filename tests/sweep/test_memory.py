@@ -157,13 +157,51 @@ def test_a_cache_that_is_too_large_asks_for_a_smaller_batch_only() -> None:
     memory.check(cell(*own, "compute.generate_batch=128", "eval.batch=128"), 80 << 30, gpus=4)
 
 
+VLLM = ["compute.backend=vllm"]
+BUSY = [*VLLM, "compute.vllm_sleep=false"]
+SERVED = ["compute.backend=vllm_server", "compute.vllm_server=http://127.0.0.1:8000"]
+
+
+@pytest.mark.parametrize(
+    ("choice", "lines", "total", "gpus", "offered"),
+    [
+        ("gpu", BUSY, H200, 8, "zero3_x2"),
+        ("zero1_x2", BUSY, H200, 8, "zero3_x2"),
+        ("gpu", [*VLLM, "eval.batch=1024"], 80 << 30, 8, "zero1_x4"),
+        ("zero2_x2", [*VLLM, "eval.batch=1024"], 80 << 30, 8, "zero1_x4"),
+        ("zero3_x2", [*VLLM, "eval.batch=1024"], 80 << 30, 8, "zero1_x4"),
+        ("gpu", [*VLLM, "compute.vllm_memory=0.5"], 80 << 30, 8, "zero1_x8"),
+        ("gpu", SERVED, 80 << 30, 8, "zero3_x2"),
+        ("gpu", ["compute.gradient_checkpointing=false"], H200, 8, "zero3_x8"),
+        ("gpu", [], H200, 8, "zero1_x2"),
+    ],
+)
+def test_the_preset_named_is_another_one_into_which_the_cell_fits_as_it_is(
+    choice: str, lines: list[str], total: int, gpus: int, offered: str
+) -> None:
+    with pytest.raises(UserError, match=f"; write compute={offered}, or") as refused:
+        memory.check(cell(f"compute={choice}", *lines), total, gpus=gpus)
+    assert f"compute={choice}," not in str(refused.value)
+    memory.check(cell(f"compute={offered}", *lines), total, gpus=gpus)
+
+
+def test_an_engine_too_large_for_any_preset_is_made_smaller() -> None:
+    with pytest.raises(UserError, match=r"no compute preset fits; write compute\.vllm_memory=0\.4, or"):
+        memory.check(cell("compute=gpu", *VLLM, "compute.vllm_memory=0.9"), 80 << 30, gpus=8)
+
+
+def test_keys_that_a_preset_is_about_must_go_for_it() -> None:
+    with pytest.raises(UserError, match=r"write compute=zero1_x2 without compute\.ranks, or"):
+        memory.check(cell("compute=gpu", "compute.ranks=2"), H200, gpus=2)
+
+
 def test_a_share_of_a_gpu_is_all_there_is() -> None:
-    small = cell("compute=gpu", model="shape/qwen2_5_1_5b")
-    memory.check(small, H200, gpus=1)
-    with pytest.raises(UserError, match=r"a share of 0.25"):
-        memory.check(
-            small.model_copy(update={"compute": small.compute.model_copy(update={"share": 0.25})}), H200, gpus=1
-        )
+    lines = ["compute=gpu", "compute.generate_batch=16", "eval.batch=16"]
+    memory.check(cell(*lines, model="shape/qwen2_5_1_5b"), H200, gpus=1)
+    with pytest.raises(UserError, match=r"a share of 0\.1\); write compute\.share=0\.[0-9]+, or") as refused:
+        memory.check(cell(*lines, "compute.share=0.1", model="shape/qwen2_5_1_5b"), H200, gpus=1)
+    offered = str(refused.value).split("write ")[1].split(",")[0]
+    memory.check(cell(*lines, offered, model="shape/qwen2_5_1_5b"), H200, gpus=1)
 
 
 def test_on_one_small_gpu_offloading_comes_before_a_larger_machine_and_lora_is_the_last_word() -> None:
