@@ -37,11 +37,13 @@ ALWAYS = ("weights", "optimizer", "reference", "resident_engine", "context")
 
 @dataclass(frozen=True)
 class Estimate:
-    """Bytes a GPU by term. `parameters`: all of the model's; `trained`: those the optimizer updates."""
+    """Bytes a GPU by term. `parameters`: all of the model's; `trained`: those the optimizer updates; `host`: bytes that
+    offloading holds in a node's own memory."""
 
     parameters: int
     trained: int
     terms: dict[str, int]
+    host: int = 0
 
     @cached_property
     def phases(self) -> dict[Phase, int]:
@@ -62,7 +64,7 @@ class Estimate:
 
     def as_json(self) -> dict[str, Any]:
         """The formula's terms, for --json."""
-        sizes = {"parameters": self.parameters, "trained_parameters": self.trained}
+        sizes = {"parameters": self.parameters, "trained_parameters": self.trained, "host_bytes": self.host}
         return {"peak_bytes": self.peak, "phase": self.phase, "phases": self.phases, "terms": self.terms} | sizes
 
 
@@ -108,7 +110,9 @@ def estimate(cell: Cell, total: int | None = None) -> Estimate:
     terms |= _generation(sizes, cell, total, completions=sampled, length=length, half=half, residual=master)
     if zero == 3:
         terms["gathered_weights"] = count * half
-    return Estimate(count, trained, {name: size for name, size in terms.items() if size})
+    # The optimizer's state in float32, with ZeRO-3 also weights and gradients as they are computed with.
+    offloaded = trained * 12 + ((count + trained) * half if zero == 3 else 0) if compute.offload else 0
+    return Estimate(count, trained, {name: size for name, size in terms.items() if size}, offloaded // compute.nodes)
 
 
 def recomputes(cell: Cell, total: int | None) -> bool:

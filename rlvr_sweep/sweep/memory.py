@@ -1,4 +1,4 @@
-"""Do cells fit into the GPUs there are? What `plan` says of it, and the refusal before anything starts.
+"""Do cells fit into the memory there is? What `plan` says of it, and the refusal before anything starts.
 
 check(cell, total=150_000_000_000, gpus=8)        # UserError that names the nearest preset that fits
 """
@@ -17,37 +17,51 @@ from rlvr_sweep.sweep.gpus import check_free
 
 
 def check(cell: Cell, total: int | None, *, gpus: int) -> None:
-    """UserError where a cell cannot fit into GPUs of `total` bytes, of which there are `gpus` a node; names the nearest
-    preset that fits. Nothing where that is not known."""
+    """UserError where a cell cannot fit into GPUs of `total` bytes, of which there are `gpus` a node, or what it
+    offloads into this machine's own memory; names the nearest preset that fits. Nothing where that is not known."""
     if total is None or not cell.compute.check_memory:
         return
     try:
         found = estimate(cell, total)
     except Unknown:
         return
-    share = cell.compute.share or 1.0  # left open it is made to fit
+    share, host = cell.compute.share or 1.0, devices.memory_here()  # a share left open is made to fit
     room = round(total * share)
-    if found.peak <= room:
+    if found.peak > room:
+        wanted, where, have = found.peak, f"a GPU in its {found.phase} phase", f"{room / 1e9:,.0f}"
+        have += "" if share == 1 else f" (a share of {share:g})"
+    elif found.host > host:
+        wanted, where, have = found.host, "of a node's own memory with compute.offload", f"{host / 1e9:,.0f}"
+    else:
         check_free(cell.model.name, found.peak, devices.gpus_here())
         return
-    of = "" if share == 1 else f" (a share of {share:g})"
+    remedy = _smaller(cell, found.peak, total) if found.host <= host else None
+    remedy = remedy or _other(cell, total, gpus=gpus, host=host)
     raise UserError(
-        f"{cell.model.name} takes about {found.peak / 1e9:,.0f} GB a GPU in its {found.phase} phase, there are "
-        f"{room / 1e9:,.0f}{of}; {_remedy(cell, found.peak, total, gpus=gpus)}, or compute.check_memory=false to try it"
+        f"{cell.model.name} takes about {wanted / 1e9:,.0f} GB {where}, there are {have}; {remedy}, or "
+        "compute.check_memory=false to try it"
     )
 
 
-def _remedy(cell: Cell, peak: int, total: int, *, gpus: int) -> str:
-    from rlvr_sweep.sweep.presets import ABOUT, fitting, said
-
+def _smaller(cell: Cell, peak: int, total: int) -> str | None:
+    """What lets a cell fit into the GPUs it has."""
     if (batch := _batch_that_fits(cell, total)) is not None:
         return f"write compute.generate_batch={batch} eval.batch={batch}"
     if peak <= total:
         return f"write compute.share={math.ceil(100 * peak / total) / 100:g}"
-    preset = fitting(cell, total, gpus=gpus)
+    return None
+
+
+def _other(cell: Cell, total: int, *, gpus: int, host: int) -> str:
+    """Another preset into which it fits, or what else makes it smaller."""
+    from rlvr_sweep.sweep.presets import ABOUT, fitting, is_larger, presets, said
+
+    preset = fitting(cell, total, gpus=gpus, host=host)
     if preset is not None:
         moot = ", ".join(f"compute.{key}" for key in sorted(said(cell) & ABOUT))
-        return f"write compute={preset}{f' without {moot}' if moot else ''}"
+        other = presets()[preset]
+        where = f" on {other.ranks} GPUs" if is_larger(other, cell.compute, gpus=gpus) else ""
+        return f"write compute={preset}{f' without {moot}' if moot else ''}{where}"
     usual = Compute.model_fields["vllm_memory"].default
     if cell.compute.backend == "vllm" and cell.compute.vllm_memory > usual:
         return f"no compute preset fits; write compute.vllm_memory={usual}"

@@ -1,6 +1,6 @@
 """The compute presets, read as a user would choose them: which is the nearest that a cell fits into?
 
-fitting(cell, total=150_000_000_000, gpus=8)        # "zero2_x2"
+fitting(cell, total=150_000_000_000, gpus=8, host=2_000_000_000_000)        # "zero2_x2"
 """
 
 from functools import cache
@@ -43,10 +43,10 @@ def said(cell: Cell) -> set[str]:
     return {key for key in Compute.model_fields if getattr(cell.compute, key) != getattr(preset, key)}
 
 
-def fitting(cell: Cell, total: int, *, gpus: int) -> str | None:
+def fitting(cell: Cell, total: int, *, gpus: int, host: int) -> str | None:
     """The nearest preset other than its own into which a cell fits, with all that it says besides, on GPUs of `total`
-    bytes, of which a node has `gpus`: those without offloading first. One for a larger machine is named where no other
-    fits."""
+    bytes, of which a node has `gpus`, and `host` bytes of its own: those without offloading first. One for a larger
+    machine is named where no other fits."""
     from rlvr_sweep.shapes.memory import estimate
 
     fits = []
@@ -56,14 +56,21 @@ def fitting(cell: Cell, total: int, *, gpus: int) -> str | None:
             continue
         other = cell.model_copy(update={"compute": preset.model_copy(update=kept)})
         try:
-            if not rules.faults(other) and estimate(other, total).peak <= total:
+            if rules.faults(other):
+                continue
+            found = estimate(other, total)
+            if found.peak <= total and found.host <= host:
                 fits.append((_distance(cell.compute, preset, gpus=gpus), name))
         except Unknown:
             return None
     return min(fits)[1] if fits else None
 
 
+def is_larger(other: Compute, have: Compute, *, gpus: int) -> bool:
+    """Whether a preset takes more nodes than there are, or more of a node than its `gpus`."""
+    return other.ranks // other.nodes > gpus or other.nodes > have.nodes
+
+
 def _distance(have: Compute, other: Compute, *, gpus: int) -> tuple[bool, bool, int]:
     """How unwelcome another preset is: a larger machine, offloading, more GPUs."""
-    is_larger = other.ranks // other.nodes > gpus or other.nodes > have.nodes
-    return is_larger, other.offload and not have.offload, other.ranks
+    return is_larger(other, have, gpus=gpus), other.offload and not have.offload, other.ranks

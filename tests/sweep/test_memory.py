@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 
+from rlvr_sweep import devices
 from rlvr_sweep.__main__ import main
 from rlvr_sweep.config import rules
 from rlvr_sweep.config.compose import compose_or_refuse
@@ -205,9 +206,44 @@ def test_a_share_of_a_gpu_is_all_there_is() -> None:
 
 
 def test_on_one_small_gpu_offloading_comes_before_a_larger_machine_and_lora_is_the_last_word() -> None:
-    assert fitting(cell("compute=gpu"), H200, gpus=1) == "zero2_offload"
+    assert fitting(cell("compute=gpu"), H200, gpus=1, host=128 << 30) == "zero2_offload"
     with pytest.raises(UserError, match=r"model\.lora=\{rank: 16\}"):
         memory.check(cell("compute=gpu"), 16 << 30, gpus=1)
+
+
+def test_what_is_offloaded_must_fit_beside_the_gpus(monkeypatch: pytest.MonkeyPatch) -> None:
+    assert sizes.estimate(cell("compute=zero2_offload")).host == 12 * QWEN_7B
+    assert sizes.estimate(cell("compute=zero3_offload_x2")).host == 16 * QWEN_7B
+    assert sizes.estimate(cell("compute=gpu")).host == 0
+    assert fitting(cell("compute=gpu"), H200, gpus=1, host=64 << 30) == "zero1_x2"  # a larger machine
+    monkeypatch.setattr(devices, "memory_here", lambda: 128 << 30)
+    memory.check(cell("compute=zero2_offload"), H200, gpus=1)
+    monkeypatch.setattr(devices, "memory_here", lambda: 64 << 30)
+    line = (
+        r"about 91 GB of a node's own memory with compute\.offload, there are 69; write compute=zero1_x2 on 2 GPUs, or"
+    )
+    with pytest.raises(UserError, match=line):
+        memory.check(cell("compute=zero2_offload"), H200, gpus=1)
+    memory.check(cell("compute=zero2_offload", "compute.check_memory=false"), H200, gpus=1)
+
+
+@pytest.mark.parametrize(
+    ("groups", "file"),
+    [
+        ("0::/job/task\n", "job/memory.max"),
+        ("0::/\n", "memory.max"),
+        ("5:cpu,memory:/job\n0::/\n", "memory/job/memory.limit_in_bytes"),
+    ],
+)
+def test_a_control_group_limits_the_memory_there_is(tmp_path: Path, groups: str, file: str) -> None:
+    (tmp_path / "groups").write_text(groups)
+    everything = devices.memory_here(groups=tmp_path / "none")
+    limit = tmp_path / "root" / file
+    limit.parent.mkdir(parents=True)
+    for said, here in (("max", everything), ("9223372036854771712", everything), ("1048576", 1 << 20)):
+        limit.write_text(f"{said}\n")
+        assert devices.memory_here(groups=tmp_path / "groups", root=tmp_path / "root") == here
+    assert everything > 1 << 28
 
 
 def test_every_preset_leaves_the_batches_of_the_papers_as_they_are() -> None:
