@@ -3,6 +3,7 @@ hold a CUDA context.
 
 gpus_here()                      # ("0", "3"): what CUDA_VISIBLE_DEVICES may hold
 cores_here()                     # 8
+memory_here()                    # 137_438_953_472
 gpus()                           # all that the driver lists, each with its memory and what is in use of it
 with Peak(("0", "3")) as peak:   # then peak.bytes: the most that was in use on one of them
     ...
@@ -26,6 +27,22 @@ def cores_here() -> int:
     affinity = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
     asked = os.environ.get("SLURM_CPUS_PER_TASK", "")
     return min(affinity, int(asked)) if asked.isdigit() else affinity
+
+
+def memory_here(*, groups: Path = Path("/proc/self/cgroup"), root: Path = Path("/sys/fs/cgroup")) -> int:
+    """Bytes of memory this process may use: the machine's, or fewer by a limit of its control groups (a container's, a
+    SLURM task's; `groups` names them, `root` holds them)."""
+    limits = [os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")]
+    for line in groups.read_text().splitlines() if groups.is_file() else []:
+        _, kinds, own = line.split(":", 2)
+        if kinds and "memory" not in kinds.split(","):
+            continue
+        top, name = (root / "memory", "memory.limit_in_bytes") if kinds else (root, "memory.max")
+        group = top / own.lstrip("/")
+        files = [folder / name for folder in (group, *group.parents) if folder.is_relative_to(top)]
+        said = [file.read_text().strip() for file in files if file.is_file()]
+        limits += [int(limit) for limit in said if limit.isdigit()]
+    return min(limits)
 
 
 def gpus_here() -> tuple[str, ...]:

@@ -11,7 +11,9 @@ import socket
 import subprocess
 import sys
 import tempfile
+import time
 from collections.abc import Callable, Mapping
+from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
@@ -24,6 +26,8 @@ from rlvr_sweep.sweep.gpus import BUSY, SHM
 from rlvr_sweep.versions import INSTALL_VLLM, installed, torch_of, vllm_misfit
 
 COLLECTIVE_S = 180  # an import of torch and the first NCCL start, which looks at every link
+GRACE_S = 5  # for the other ranks once one has failed
+POLL_S = 0.1
 SAID = 40  # lines of what failing processes said
 LOW_SHM = 1 << 30  # NCCL and the workers of a grader share memory there; a container's default is 64 MiB
 
@@ -87,34 +91,55 @@ def _gpus() -> Check:
 
 
 def collective(count: int, *, backend: str = "nccl") -> str | None:
-    """Let `count` processes add up a number; None, or their last words."""
+    """Let `count` processes add up a number; None, or their last words, ending with those of the first to fail."""
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         port = free.getsockname()[1]
     meeting = {"MASTER_ADDR": "127.0.0.1", "MASTER_PORT": str(port), "WORLD_SIZE": str(count)}
-    with tempfile.TemporaryFile("w+") as errors:
+    with ExitStack() as files:
+        said = [files.enter_context(tempfile.TemporaryFile("w+")) for _ in range(count)]
         running = [
             subprocess.Popen(
                 [sys.executable, "-c", COLLECTIVE],
                 env={"NCCL_DEBUG": "WARN", **os.environ, **meeting, "RANK": str(rank), "RLVR_SWEEP_PROBE": backend},
-                stdout=errors,  # where NCCL warns
-                stderr=errors,
+                stdout=file,  # where NCCL warns
+                stderr=file,
             )
-            for rank in range(count)
+            for rank, file in enumerate(said)
         ]
         try:
-            codes = [process.wait(COLLECTIVE_S) for process in running]
-        except subprocess.TimeoutExpired:
-            return f"no answer within {COLLECTIVE_S} s"
+            failed = _failed(running)
         finally:
             for process in running:
                 process.kill()
                 process.wait()
-        errors.seek(0)
-        lines = [line.strip() for line in errors if line.strip()]
-    if not any(codes):
-        return None
+        if failed == []:
+            return None
+        first = failed[0] if failed else 0
+        lines = []
+        for file in [*said[:first], *said[first + 1 :], said[first]]:
+            file.seek(0)
+            lines += [line.strip() for line in file if line.strip()]
+    if failed is None:
+        lines.append(f"no answer within {COLLECTIVE_S} s")
     return "\n".join(lines[-SAID:]) or "no message"
+
+
+def _failed(running: list[subprocess.Popen[bytes]]) -> list[int] | None:
+    """The ranks that failed, the first one first: it leaves the others waiting for it, which get GRACE_S more. None
+    where nobody failed and not all have ended in time."""
+    end, failed = time.monotonic() + COLLECTIVE_S, []
+    while True:
+        codes = [process.poll() for process in running]
+        fresh = [rank for rank, code in enumerate(codes) if code and rank not in failed]
+        if fresh and not failed:
+            end = time.monotonic() + GRACE_S
+        failed += fresh
+        if None not in codes:
+            return failed
+        if time.monotonic() > end:
+            return failed or None
+        time.sleep(POLL_S)
 
 
 def nccl(*, driver: list[Gpu] | None = None) -> Check:
@@ -126,8 +151,8 @@ def nccl(*, driver: list[Gpu] | None = None) -> Check:
     wrong = collective(len(visible))
     if wrong is None:
         return Check("NCCL", "ok", f"{len(visible)} GPUs added up a number")
-    telling = [line for line in wrong.splitlines() if "Error" in line] or [wrong]
-    found = f"{len(visible)} GPUs cannot talk to each other: {telling[-1][:200]}"
+    telling = [line for line in wrong.splitlines() if "Error" in line][-1:] or wrong.splitlines()[-2:]
+    found = f"{len(visible)} GPUs cannot talk to each other: {'; '.join(telling)[:200]}"
     return Check("NCCL", "fail", found, cause(wrong) or NCCL)
 
 

@@ -29,7 +29,7 @@ BUCKET = 500_000_000  # elements that DeepSpeed reduces at a time
 Phase = Literal["generate", "update", "step"]
 # What is held in a phase, besides what is always held.
 HELD: dict[Phase, tuple[str, ...]] = {
-    "generate": ("kv_cache", "generation_logits", "gathered_weights", "autocast_weights", "engine"),
+    "generate": ("kv_cache", "generation_logits", "eager_prompts", "gathered_weights", "autocast_weights", "engine"),
     "update": ("gradients", "buckets", "autocast_weights", "gathered_layer", "activations", "logits"),
     "step": ("gradients", "step_gradients"),
 }
@@ -38,11 +38,13 @@ ALWAYS = ("weights", "optimizer", "reference", "resident_engine", "context")
 
 @dataclass(frozen=True)
 class Estimate:
-    """Bytes a GPU by term. `parameters`: all of the model's; `trained`: those the optimizer updates."""
+    """Bytes a GPU by term. `parameters`: all of the model's; `trained`: those the optimizer updates; `host`: bytes that
+    offloading holds in a node's own memory."""
 
     parameters: int
     trained: int
     terms: dict[str, int]
+    host: int = 0
 
     @cached_property
     def phases(self) -> dict[Phase, int]:
@@ -63,7 +65,7 @@ class Estimate:
 
     def as_json(self) -> dict[str, Any]:
         """The formula's terms, for --json."""
-        sizes = {"parameters": self.parameters, "trained_parameters": self.trained}
+        sizes = {"parameters": self.parameters, "trained_parameters": self.trained, "host_bytes": self.host}
         return {"peak_bytes": self.peak, "phase": self.phase, "phases": self.phases, "terms": self.terms} | sizes
 
 
@@ -109,7 +111,9 @@ def estimate(cell: Cell, total: int | None = None) -> Estimate:
     terms |= _generation(sizes, cell, total, completions=sampled, length=length, half=half, residual=master)
     if zero == 3:
         terms["gathered_weights"] = count * half
-    return Estimate(count, trained, {name: size for name, size in terms.items() if size})
+    # The optimizer's state in float32, with ZeRO-3 also weights and gradients as they are computed with.
+    offloaded = trained * 12 + ((count + trained) * half if zero == 3 else 0) if compute.offload else 0
+    return Estimate(count, trained, {name: size for name, size in terms.items() if size}, offloaded // compute.nodes)
 
 
 def checkpoint_bytes(cell: Cell) -> int:
@@ -156,11 +160,16 @@ def _activations(sizes: Sizes, cell: Cell, *, tokens: int, length: int, half: in
     layer = 2 * h * (8 + half) + 5 * heads * half + 4 * sizes.intermediate * half
     if cell.model.lora:
         layer += (6 * h + heads + sizes.intermediate) * half  # every adapter keeps its own copy of its input
-    if cell.model.attention == "eager":
-        layer += sizes.heads * length * (4 + half)  # the attention's weights, in float32 and as they are used
+    layer += _eager(sizes, cell, length, half=half)
     if not cell.compute.gradient_checkpointing:
         return tokens * (sizes.layers * layer + 4 * h)
     return tokens * (sizes.layers * h * residual + layer + 4 * h)
+
+
+def _eager(sizes: Sizes, cell: Cell, length: int, *, half: int) -> int:
+    """An eager attention's weights for a token of a row of `length`, in float32 and as they are used: rows are padded
+    there, and none sees another."""
+    return sizes.heads * length * (4 + half) if cell.model.attention == "eager" else 0
 
 
 def _logits(sizes: Sizes, *, tokens: int, half: int, is_trained: bool) -> int:
@@ -186,14 +195,18 @@ def _generation(
     width = (
         sizes.kv_bytes_per_token(half) // 2 + sizes.kv_bytes_per_token(residual if not cell.model.lora else half) // 2
     )
-    tokens = at_once * length
+    tokens, rows, prompt = at_once * length, at_once, cell.algo.max_prompt_tokens
     for benchmark in cell.eval.benchmarks.values():
         most = benchmark.max_completion_tokens or cell.algo.max_completion_tokens
         asked = (
             cell.eval.batch if benchmark.count is None else min(cell.eval.batch, benchmark.count * benchmark.samples)
         )
-        tokens = max(tokens, asked * (cell.algo.max_prompt_tokens + most))
-    return {"kv_cache": tokens * width, "generation_logits": 3 * at_once * sizes.vocabulary * 4}
+        tokens, rows = max(tokens, asked * (prompt + most)), max(rows, asked)
+    return {
+        "kv_cache": tokens * width,
+        "generation_logits": 3 * at_once * sizes.vocabulary * 4,
+        "eager_prompts": rows * prompt * _eager(sizes, cell, prompt, half=half),
+    }
 
 
 def sizes_of(cell: Cell) -> Sizes:

@@ -90,8 +90,8 @@ class Scheduler:
             gpus, cores = len(self.slots.gpus), self.slots.cores
             part = packing.share(directory.cell, free=free, cores=cores, gpus=gpus, cells=len(directories))
             wanted = need(compute, has_gpus=gpus > 0, share=part)
-            self.slots.check(wanted)
             check_nodes(compute.nodes)
+            self.slots.check(wanted)
             check_installed(compute)
             if wanted.gpus:
                 memory.check(directory.cell, total, gpus=gpus)

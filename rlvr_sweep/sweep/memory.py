@@ -1,17 +1,18 @@
-"""Do cells fit into the GPUs there are, and their checkpoints onto the disk? What `plan` says of it, and the refusal
+"""Do cells fit into the memory there is, and their checkpoints onto the disk? What `plan` says of it, and the refusal
 before anything starts.
 
 check(cell, total=150_000_000_000, gpus=8)        # UserError that names the nearest preset that fits
 """
 
 import json
+import math
 import shutil
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 from rlvr_sweep import devices
-from rlvr_sweep.config.schema import Cell
+from rlvr_sweep.config.schema import Cell, Compute
 from rlvr_sweep.errors import UserError
 from rlvr_sweep.shapes.memory import checkpoint_bytes, estimate
 from rlvr_sweep.shapes.sizes import Unknown
@@ -21,34 +22,54 @@ SMALL = 1_000_000_000  # bytes of a checkpoint that nobody has to make room for
 
 
 def check(cell: Cell, total: int | None, *, gpus: int) -> None:
-    """UserError where a cell cannot fit into GPUs of `total` bytes, of which there are `gpus` a node; names the nearest
-    preset that fits. Nothing where that is not known."""
+    """UserError where a cell cannot fit into GPUs of `total` bytes, of which there are `gpus` a node, or what it
+    offloads into this machine's own memory; names the nearest preset that fits. Nothing where that is not known."""
     if total is None or not cell.compute.check_memory:
         return
     try:
         found = estimate(cell, total)
     except Unknown:
         return
-    share = cell.compute.share or 1.0  # left open it is made to fit
+    share, host = cell.compute.share or 1.0, devices.memory_here()  # a share left open is made to fit
     room = round(total * share)
-    if found.peak <= room:
+    if found.peak > room:
+        wanted, where, have = found.peak, f"a GPU in its {found.phase} phase", f"{room / 1e9:,.0f}"
+        have += "" if share == 1 else f" (a share of {share:g})"
+    elif found.host > host:
+        wanted, where, have = found.host, "of a node's own memory with compute.offload", f"{host / 1e9:,.0f}"
+    else:
         check_free(cell.model.name, found.peak, devices.gpus_here())
         return
-    of = "" if share == 1 else f" (a share of {share:g})"
+    remedy = _smaller(cell, found.peak, total) if found.host <= host else None
+    remedy = remedy or _other(cell, total, gpus=gpus, host=host)
     raise UserError(
-        f"{cell.model.name} takes about {found.peak / 1e9:,.0f} GB a GPU in its {found.phase} phase, there are "
-        f"{room / 1e9:,.0f}{of}; {_remedy(cell, total, gpus=gpus)}, or compute.check_memory=false to try it"
+        f"{cell.model.name} takes about {wanted / 1e9:,.0f} GB {where}, there are {have}; {remedy}, or "
+        "compute.check_memory=false to try it"
     )
 
 
-def _remedy(cell: Cell, total: int, *, gpus: int) -> str:
-    from rlvr_sweep.sweep.presets import fitting
-
+def _smaller(cell: Cell, peak: int, total: int) -> str | None:
+    """What lets a cell fit into the GPUs it has."""
     if (batch := _batch_that_fits(cell, total)) is not None:
         return f"write compute.generate_batch={batch} eval.batch={batch}"
-    preset = fitting(cell, total, gpus=gpus)
+    if peak <= total:
+        return f"write compute.share={math.ceil(100 * peak / total) / 100:g}"
+    return None
+
+
+def _other(cell: Cell, total: int, *, gpus: int, host: int) -> str:
+    """Another preset into which it fits, or what else makes it smaller."""
+    from rlvr_sweep.sweep.presets import ABOUT, fitting, is_larger, presets, said
+
+    preset = fitting(cell, total, gpus=gpus, host=host)
     if preset is not None:
-        return f"write compute={preset}"
+        moot = ", ".join(f"compute.{key}" for key in sorted(said(cell) & ABOUT))
+        other = presets()[preset]
+        where = f" on {other.ranks} GPUs" if is_larger(other, cell.compute, gpus=gpus) else ""
+        return f"write compute={preset}{f' without {moot}' if moot else ''}{where}"
+    usual = Compute.model_fields["vllm_memory"].default
+    if cell.compute.backend == "vllm" and cell.compute.vllm_memory > usual:
+        return f"no compute preset fits; write compute.vllm_memory={usual}"
     if cell.model.lora is None:
         return "no compute preset fits; write model.lora={rank: 16}"
     return "no compute preset fits; write fewer algo.max_completion_tokens"

@@ -1,6 +1,6 @@
 """The compute presets, read as a user would choose them: which is the nearest that a cell fits into?
 
-fitting(cell, total=150_000_000_000, gpus=8)        # "zero2_x2"
+fitting(cell, total=150_000_000_000, gpus=8, host=2_000_000_000_000)        # "zero2_x2"
 """
 
 from functools import cache
@@ -13,6 +13,9 @@ from rlvr_sweep.config import rules
 from rlvr_sweep.config.schema import Cell, Compute
 from rlvr_sweep.config.tree import conf_dir
 from rlvr_sweep.shapes.sizes import Unknown
+
+# What a preset is chosen for; the rest of compute is a cell's own where it says so.
+ABOUT = {"name", "device", "ranks", "nodes", "share", "zero", "offload"}
 
 
 @cache
@@ -33,23 +36,41 @@ def presets() -> dict[str, Compute]:
     return dict(sorted(found.items(), key=lambda item: (item[1].ranks, item[1].offload, item[1].zero, item[0])))
 
 
-def fitting(cell: Cell, total: int, *, gpus: int) -> str | None:
-    """The nearest preset into which a cell fits on GPUs of `total` bytes, of which a node has `gpus`: of those with the
-    cell's own backend and without offloading first. One for a larger machine is named where no other fits."""
+def said(cell: Cell) -> set[str]:
+    """The keys of compute that a cell sets besides its choice of a preset; all that it sets where that is none of
+    presets()."""
+    preset = presets().get(cell.choices.get("compute", ""), Compute(name=cell.compute.name))
+    return {key for key in Compute.model_fields if getattr(cell.compute, key) != getattr(preset, key)}
+
+
+def fitting(cell: Cell, total: int, *, gpus: int, host: int) -> str | None:
+    """The nearest preset other than its own into which a cell fits, with all that it says besides, on GPUs of `total`
+    bytes, of which a node has `gpus`, and `host` bytes of its own: those without offloading first. One for a larger
+    machine is named where no other fits."""
     from rlvr_sweep.shapes.memory import estimate
 
     fits = []
-    for name, compute in presets().items():
-        other = cell.model_copy(update={"compute": compute})
+    kept = {key: getattr(cell.compute, key) for key in said(cell) - ABOUT}
+    for name, preset in presets().items():
+        if name == cell.choices.get("compute"):
+            continue
+        other = cell.model_copy(update={"compute": preset.model_copy(update=kept)})
         try:
-            if not rules.faults(other) and estimate(other, total).peak <= total:
-                fits.append((_distance(cell.compute, compute, gpus=gpus), name))
+            if rules.faults(other):
+                continue
+            found = estimate(other, total)
+            if found.peak <= total and found.host <= host:
+                fits.append((_distance(cell.compute, preset, gpus=gpus), name))
         except Unknown:
             return None
     return min(fits)[1] if fits else None
 
 
-def _distance(have: Compute, other: Compute, *, gpus: int) -> tuple[bool, bool, bool, int]:
-    """How unwelcome another preset is: a larger machine, another backend, offloading, more GPUs."""
-    is_larger = other.ranks // other.nodes > gpus or other.nodes > have.nodes
-    return is_larger, other.backend != have.backend, other.offload and not have.offload, other.ranks
+def is_larger(other: Compute, have: Compute, *, gpus: int) -> bool:
+    """Whether a preset takes more nodes than there are, or more of a node than its `gpus`."""
+    return other.ranks // other.nodes > gpus or other.nodes > have.nodes
+
+
+def _distance(have: Compute, other: Compute, *, gpus: int) -> tuple[bool, bool, int]:
+    """How unwelcome another preset is: a larger machine, offloading, more GPUs."""
+    return is_larger(other, have, gpus=gpus), other.offload and not have.offload, other.ranks

@@ -23,13 +23,11 @@ def token_log_probs(
     attention_mask: torch.Tensor,
     *,
     keep: int,
-    attention: str = "sdpa",
     stack: bool | None = None,
 ) -> tuple[torch.Tensor, torch.Tensor | None]:
     """Log-probs of the last `keep` columns of `input_ids` (B, W) under a model with TRL's fused head, and entropies
     where it gives them; (B, keep), 0 where `attention_mask` (B, W) is. A row's first token must not be among them.
-    `attention`: the implementation that the model was loaded with. `stack`: attention takes all rows in one call and
-    not each in its own; None: on a GPU, where they are short."""
+    `stack`: attention takes all rows in one call and not each in its own; None: on a GPU, where they are short."""
     device = input_ids.device
     real = attention_mask.bool().cpu()  # all that follows from it is worked out there: a GPU is waited for but once
     asked = real.clone()
@@ -45,7 +43,8 @@ def token_log_probs(
         stack = device.type == "cuda" and len(lengths) * max(lengths) ** 2 <= SHORT
     outputs = model(
         input_ids=ids[None],
-        attention_mask=_mask(attention, lengths, ids),
+        # Passed on as a finished one: it only keeps transformers from making one of its own over all rows.
+        attention_mask=torch.ones(1, 1, 1, 1, dtype=torch.bool, device=device),
         position_ids=(real.long().cumsum(1) - 1)[real][None].to(device),
         labels=torch.full_like(ids, -100).index_copy(0, answers, ids[answers])[None],
         row_lengths=lengths,
@@ -70,17 +69,9 @@ def obstacle(model: Any) -> str | None:
         return f"a sliding window of {config.sliding_window} tokens"
     if not getattr(model, "_supports_attention_backend", False):
         return "an attention of its own"
+    if config._attn_implementation == "eager":  # it would need a mask over all rows, quadratic in their sum
+        return "model.attention=eager"
     return None
-
-
-def _mask(attention: str, lengths: Sequence[int], ids: torch.Tensor) -> torch.Tensor:
-    """What a model takes as a finished mask and passes on to its attention: for an eager one a row's tokens see those
-    before them; the others are told of rows, and the mask only keeps transformers from making one of its own."""
-    if attention != "eager":
-        return torch.ones(1, 1, 1, 1, dtype=torch.bool, device=ids.device)
-    row = torch.arange(len(lengths), device=ids.device).repeat_interleave(torch.tensor(lengths, device=ids.device))
-    sees = (row[:, None] == row[None]).tril()
-    return torch.zeros_like(sees, dtype=torch.float32).masked_fill(~sees, torch.finfo(torch.float32).min)[None, None]
 
 
 def _by_rows(attention: Callable[..., tuple[torch.Tensor, Any]]) -> Callable[..., tuple[torch.Tensor, Any]]:

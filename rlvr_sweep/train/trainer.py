@@ -166,8 +166,7 @@ class RLVRTrainer(GRPOTrainer):
             passes = []
             for ids, mask in zip(input_ids.split(at_once), attention_mask.split(at_once), strict=True):
                 with self.accelerator.autocast():
-                    attention = self.cell.model.attention
-                    passes.append(token_log_probs(model, ids, mask, keep=logits_to_keep, attention=attention))
+                    passes.append(token_log_probs(model, ids, mask, keep=logits_to_keep))
             logps = torch.cat([each[0] for each in passes])
             entropies = torch.cat([each[1] for each in passes]) if compute_entropy else None
         if entropies is not None:

@@ -68,6 +68,23 @@ def test_processes_add_up_a_number_or_say_why_not() -> None:
     assert wrong is not None and "Error" in wrong
 
 
+def test_a_rank_that_dies_early_is_heard(monkeypatch: pytest.MonkeyPatch) -> None:
+    last = 'import os\nif os.environ["RANK"] == "1":\n    raise RuntimeError("this GPU is lost")\n'
+    monkeypatch.setattr(machine, "COLLECTIVE", last + machine.COLLECTIVE)
+    monkeypatch.setattr(machine, "COLLECTIVE_S", 20)
+    monkeypatch.setattr(machine, "GRACE_S", 0.5)
+    wrong = machine.collective(2, backend="gloo")
+    assert wrong is not None and wrong.endswith("RuntimeError: this GPU is lost")
+
+
+def test_what_was_said_before_time_ran_out_is_kept(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(machine, "COLLECTIVE", 'import time\nprint("NCCL WARN a link", flush=True)\ntime.sleep(60)')
+    monkeypatch.setattr(machine, "COLLECTIVE_S", 2)
+    assert machine.collective(2) == "NCCL WARN a link\nNCCL WARN a link\nno answer within 2 s"
+    monkeypatch.setattr(devices, "gpus_here", lambda: ("0", "1"))
+    assert machine.nccl(driver=[gpu(0), gpu(1)]).found.endswith("NCCL WARN a link; no answer within 2 s")
+
+
 def test_a_small_shared_memory_is_told(tmp_path: Path) -> None:
     check = machine.shared_memory(tmp_path, low=1 << 62)
     assert check.state == "warn" and "--ipc=host" in check.remedy

@@ -94,6 +94,14 @@ def test_a_gpu_that_is_not_there(
     assert "no GPU is seen here; write compute=cpu" in refused(capsys, tmp_path, "compute=gpu")
 
 
+def test_nodes_are_asked_for_before_gpus(
+    machine: Callable[..., None], capsys: pytest.CaptureFixture[str], tmp_path: Path
+) -> None:
+    machine([0, 0])
+    line = refused(capsys, tmp_path, "compute=zero2_2x8", "compute.micro_batch=2")
+    assert line.endswith("a cell over several nodes runs under SLURM; write hydra/launcher=slurm")
+
+
 def test_too_little_shared_memory_for_several_ranks(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.delenv("NCCL_SHM_DISABLE", raising=False)
     monkeypatch.setattr(gpus.shutil, "disk_usage", lambda folder: type("Usage", (), {"free": 64 << 20}))

@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 
+from rlvr_sweep import devices
 from rlvr_sweep.__main__ import main
 from rlvr_sweep.config import rules
 from rlvr_sweep.config.compose import compose_or_refuse
@@ -85,6 +86,12 @@ def test_checkpointing_trades_activations() -> None:
     assert without > 10 * with_it
 
 
+def test_an_eager_attention_is_quadratic_in_a_row_and_in_a_prompt() -> None:
+    eager, plain = (sizes.estimate(cell("compute=gpu", *more)).terms for more in (["model.attention=eager"], []))
+    assert eager["activations"] - plain["activations"] == 4 * 28 * 4096**2 * 6  # 4 rows, one layer's 28 heads
+    assert eager["eager_prompts"] == 128 * 28 * 1024**2 * 6 and "eager_prompts" not in plain
+
+
 def test_activations_are_computed_anew_only_where_they_would_hardly_fit() -> None:
     small, large = cell("compute=gpu", model="shape/qwen2_5_1_5b"), cell("compute=zero2_x4")
     assert not sizes.recomputes(small, H200) and sizes.recomputes(large, H200)
@@ -153,19 +160,92 @@ def test_a_cache_that_is_too_large_asks_for_a_smaller_batch_only() -> None:
     memory.check(cell(*own, "compute.generate_batch=128", "eval.batch=128"), 80 << 30, gpus=4)
 
 
+VLLM = ["compute.backend=vllm"]
+BUSY = [*VLLM, "compute.vllm_sleep=false"]
+SERVED = ["compute.backend=vllm_server", "compute.vllm_server=http://127.0.0.1:8000"]
+
+
+@pytest.mark.parametrize(
+    ("choice", "lines", "total", "gpus", "offered"),
+    [
+        ("gpu", BUSY, H200, 8, "zero3_x2"),
+        ("zero1_x2", BUSY, H200, 8, "zero3_x2"),
+        ("gpu", [*VLLM, "eval.batch=1024"], 80 << 30, 8, "zero1_x4"),
+        ("zero2_x2", [*VLLM, "eval.batch=1024"], 80 << 30, 8, "zero1_x4"),
+        ("zero3_x2", [*VLLM, "eval.batch=1024"], 80 << 30, 8, "zero1_x4"),
+        ("gpu", [*VLLM, "compute.vllm_memory=0.5"], 80 << 30, 8, "zero1_x8"),
+        ("gpu", SERVED, 80 << 30, 8, "zero3_x2"),
+        ("gpu", ["compute.gradient_checkpointing=false"], H200, 8, "zero3_x8"),
+        ("gpu", [], H200, 8, "zero1_x2"),
+    ],
+)
+def test_the_preset_named_is_another_one_into_which_the_cell_fits_as_it_is(
+    choice: str, lines: list[str], total: int, gpus: int, offered: str
+) -> None:
+    with pytest.raises(UserError, match=f"; write compute={offered}, or") as refused:
+        memory.check(cell(f"compute={choice}", *lines), total, gpus=gpus)
+    assert f"compute={choice}," not in str(refused.value)
+    memory.check(cell(f"compute={offered}", *lines), total, gpus=gpus)
+
+
+def test_an_engine_too_large_for_any_preset_is_made_smaller() -> None:
+    with pytest.raises(UserError, match=r"no compute preset fits; write compute\.vllm_memory=0\.4, or"):
+        memory.check(cell("compute=gpu", *VLLM, "compute.vllm_memory=0.9"), 80 << 30, gpus=8)
+
+
+def test_keys_that_a_preset_is_about_must_go_for_it() -> None:
+    with pytest.raises(UserError, match=r"write compute=zero1_x2 without compute\.ranks, or"):
+        memory.check(cell("compute=gpu", "compute.ranks=2"), H200, gpus=2)
+
+
 def test_a_share_of_a_gpu_is_all_there_is() -> None:
-    small = cell("compute=gpu", model="shape/qwen2_5_1_5b")
-    memory.check(small, H200, gpus=1)
-    with pytest.raises(UserError, match=r"a share of 0.25"):
-        memory.check(
-            small.model_copy(update={"compute": small.compute.model_copy(update={"share": 0.25})}), H200, gpus=1
-        )
+    lines = ["compute=gpu", "compute.generate_batch=16", "eval.batch=16"]
+    memory.check(cell(*lines, model="shape/qwen2_5_1_5b"), H200, gpus=1)
+    with pytest.raises(UserError, match=r"a share of 0\.1\); write compute\.share=0\.[0-9]+, or") as refused:
+        memory.check(cell(*lines, "compute.share=0.1", model="shape/qwen2_5_1_5b"), H200, gpus=1)
+    offered = str(refused.value).split("write ")[1].split(",")[0]
+    memory.check(cell(*lines, offered, model="shape/qwen2_5_1_5b"), H200, gpus=1)
 
 
 def test_on_one_small_gpu_offloading_comes_before_a_larger_machine_and_lora_is_the_last_word() -> None:
-    assert fitting(cell("compute=gpu"), H200, gpus=1) == "zero2_offload"
+    assert fitting(cell("compute=gpu"), H200, gpus=1, host=128 << 30) == "zero2_offload"
     with pytest.raises(UserError, match=r"model\.lora=\{rank: 16\}"):
         memory.check(cell("compute=gpu"), 16 << 30, gpus=1)
+
+
+def test_what_is_offloaded_must_fit_beside_the_gpus(monkeypatch: pytest.MonkeyPatch) -> None:
+    assert sizes.estimate(cell("compute=zero2_offload")).host == 12 * QWEN_7B
+    assert sizes.estimate(cell("compute=zero3_offload_x2")).host == 16 * QWEN_7B
+    assert sizes.estimate(cell("compute=gpu")).host == 0
+    assert fitting(cell("compute=gpu"), H200, gpus=1, host=64 << 30) == "zero1_x2"  # a larger machine
+    monkeypatch.setattr(devices, "memory_here", lambda: 128 << 30)
+    memory.check(cell("compute=zero2_offload"), H200, gpus=1)
+    monkeypatch.setattr(devices, "memory_here", lambda: 64 << 30)
+    line = (
+        r"about 91 GB of a node's own memory with compute\.offload, there are 69; write compute=zero1_x2 on 2 GPUs, or"
+    )
+    with pytest.raises(UserError, match=line):
+        memory.check(cell("compute=zero2_offload"), H200, gpus=1)
+    memory.check(cell("compute=zero2_offload", "compute.check_memory=false"), H200, gpus=1)
+
+
+@pytest.mark.parametrize(
+    ("groups", "file"),
+    [
+        ("0::/job/task\n", "job/memory.max"),
+        ("0::/\n", "memory.max"),
+        ("5:cpu,memory:/job\n0::/\n", "memory/job/memory.limit_in_bytes"),
+    ],
+)
+def test_a_control_group_limits_the_memory_there_is(tmp_path: Path, groups: str, file: str) -> None:
+    (tmp_path / "groups").write_text(groups)
+    everything = devices.memory_here(groups=tmp_path / "none")
+    limit = tmp_path / "root" / file
+    limit.parent.mkdir(parents=True)
+    for said, here in (("max", everything), ("9223372036854771712", everything), ("1048576", 1 << 20)):
+        limit.write_text(f"{said}\n")
+        assert devices.memory_here(groups=tmp_path / "groups", root=tmp_path / "root") == here
+    assert everything > 1 << 28
 
 
 def test_every_preset_leaves_the_batches_of_the_papers_as_they_are() -> None:
