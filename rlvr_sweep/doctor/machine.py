@@ -75,7 +75,7 @@ def gpu_row(found: list[Gpu], processes: list[Process]) -> Check:
     kinds = ", ".join(f"{sum(g.name == name for g in found)} x {name}" for name in dict.fromkeys(g.name for g in found))
     least = min(gpu.total for gpu in found)
     busy = [gpu for gpu in found if gpu.used > BUSY]
-    text = f"{kinds}, {least / 1e9:.0f} GB each"
+    text = f"{kinds}, {least / 1e9:.0f} GB each" if least else kinds
     if not busy:
         return Check("GPUs", "ok", f"{text}, all free")
     said = []
