@@ -97,8 +97,8 @@ class Scheduler:
                 memory.check(directory.cell, total, gpus=gpus)
             self._waiting.append((directory, wanted))
         self._running: list[CellProcess] = []
-        # The imports of a fork server pay from the second cell on. They look for GPUs, so that it serves cells on GPUs or
-        # cells on cores: the kind of which there are more.
+        # The imports of a fork server pay from the second cell on. They look for GPUs, so that it serves either cells
+        # on GPUs or cells on cores: the kind of which there are more.
         forked = [bool(wanted.gpus) for directory, wanted in self._waiting if can_fork(directory.cell.compute)]
         self._forks = forks and len(forked) > 1
         self._fork_gpus = self.slots.gpus if 2 * sum(forked) > len(forked) else ()
