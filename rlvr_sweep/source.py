@@ -16,6 +16,11 @@ VARIABLE = "RLVR_SWEEP_COMMIT"
 CHECKOUT = PACKAGE.parent  # of a clone; site-packages when installed from a wheel
 
 
+def is_checkout() -> bool:
+    """Whether the package runs from a clone (or an editable install of one) and not from a wheel."""
+    return (CHECKOUT / "pyproject.toml").is_file() and (CHECKOUT / "conf").is_dir()
+
+
 def commit() -> str | None:
     """By git, by the copy's code.json, or by RLVR_SWEEP_COMMIT."""
     return git("rev-parse", "HEAD") or _of_copy() or os.environ.get(VARIABLE) or None

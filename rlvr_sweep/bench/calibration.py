@@ -21,10 +21,11 @@ from rlvr_sweep.bench.setting import Setting
 from rlvr_sweep.cell_dir import write_atomically
 from rlvr_sweep.config.rules import arm, sampled_completions
 from rlvr_sweep.config.schema import Cell
-from rlvr_sweep.config.tree import PACKAGE, launch_dir
+from rlvr_sweep.config.tree import launch_dir
 from rlvr_sweep.errors import UserError
 from rlvr_sweep.shapes.sizes import Sizes
 from rlvr_sweep.shapes.table import find_shape, name_in
+from rlvr_sweep.source import is_checkout
 from rlvr_sweep.sweep import calibration
 
 DIGITS = 6
@@ -161,8 +162,7 @@ def _cell(cell: Cell) -> dict[str, Any]:
 
 def place(out: Path | None, *, runs: Path) -> Path:
     """The folder of calibrations: `out`, a checkout's launch/calibration, or else runs/_bench."""
-    is_checkout = (PACKAGE.parent / "pyproject.toml").is_file()
-    return out or (launch_dir() / "calibration" if is_checkout else runs / calibration.OWN)
+    return out or (launch_dir() / "calibration" if is_checkout() else runs / calibration.OWN)
 
 
 def write(file: Path, document: dict[str, Any]) -> None:

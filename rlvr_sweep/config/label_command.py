@@ -23,7 +23,10 @@ OF_MODEL = ("name", "hub", "revision", "path", "template", "prefix", "stop", "st
 OF_DATA = tuple(key for key in Data.model_fields if key not in UNLABELLED)
 OF_ALGO = ("max_prompt_tokens", "max_completion_tokens", "extraction")
 FIELDS = {"model": OF_MODEL, "data": OF_DATA, "algo": OF_ALGO}
-BY_AUTHORS = ("template", "prefix", "stop", "stop_tokens", "extraction")  # what `label --authors` sets itself
+# What `label --authors` sets (Spurious Rewards, section 1.3): the bare prompt, no stop string, the authors' grader,
+# which extracts by itself.
+AUTHORS = ("model.template=raw", "model.prefix=null", "model.stop=[]", "model.stop_tokens=[]", "grading.grader=authors")
+BY_AUTHORS = {"algo.extraction", *(line.partition("=")[0] for line in AUTHORS)}
 PLAIN = re.compile(r"[A-Za-z/.~][\w./:~-]*")  # a text that Hydra's grammar takes, and gives back, without quotes
 
 
@@ -48,7 +51,7 @@ def _changes(cell: Cell, group: str) -> dict[str, Any]:
     shipped = _shipped(group, cell.choices.get(group, ""))
     if shipped is None:
         return {}
-    keys = [key for key in FIELDS[group] if not (as_authors(cell) and key in BY_AUTHORS)]
+    keys = [key for key in FIELDS[group] if not (as_authors(cell) and f"{group}.{key}" in BY_AUTHORS)]
     pairs = {key: (getattr(getattr(cell, group), key), getattr(shipped, key)) for key in keys}
     found = {key: value for key, (value, before) in pairs.items() if value != before}
     if group == "data" and "count" in found and not _more(*pairs["count"]):

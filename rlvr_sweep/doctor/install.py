@@ -19,7 +19,7 @@ from typing import Any
 from rlvr_sweep import __version__, devices, source
 from rlvr_sweep.config.tree import PACKAGE, conf_dir
 from rlvr_sweep.doctor.machine import Check
-from rlvr_sweep.source import CHECKOUT
+from rlvr_sweep.source import CHECKOUT, is_checkout
 
 PROBE_S = 120  # a cold `import torch` over a cluster's file system takes its time
 SHOWN = ("trl", "torch", "transformers", "vllm", "deepspeed")
@@ -32,11 +32,6 @@ print(json.dumps({"version": torch.__version__, "cuda": torch.version.cuda,
                   "gpus": [f"{g.name} {g.total_memory / 2**30:.0f} GiB" for g in gpus]}))
 """
 GRADER = "from rlvr_sweep.grading.symbolic import self_test; self_test()"
-
-
-def is_checkout() -> bool:
-    """Whether the package runs from a clone (or an editable install of one) and not from a wheel."""
-    return (CHECKOUT / "pyproject.toml").is_file() and (CHECKOUT / "conf").is_dir()
 
 
 def python() -> Check:

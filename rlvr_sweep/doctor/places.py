@@ -12,8 +12,9 @@ import tempfile
 from pathlib import Path
 from urllib.parse import urlparse
 
-from rlvr_sweep.doctor.install import is_checkout, last_line
+from rlvr_sweep.doctor.install import last_line
 from rlvr_sweep.doctor.machine import Check
+from rlvr_sweep.source import is_checkout
 
 FULL_GIB, LOW_GIB = 1, 20  # free space: a lab cell needs megabytes, a 7B checkpoint with its optimizer about 113 GiB
 

@@ -15,6 +15,7 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from rlvr_sweep.config.label_command import AUTHORS
 from rlvr_sweep.data.provenance import default_path, read, sidecar
 from rlvr_sweep.errors import UserError
 from rlvr_sweep.evals.job import Job
@@ -28,8 +29,6 @@ if TYPE_CHECKING:
     from rlvr_sweep.config.schema import Cell
 
 AUDIT = "audit"
-# Spurious Rewards, section 1.3: the bare prompt, no stop string, the authors' extractor and grader.
-AUTHORS = ("model.template=raw", "model.prefix=null", "model.stop=[]", "model.stop_tokens=[]", "grading.grader=authors")
 FILTERS = ("all", "correct", "incorrect", "never_correct", "code")
 OF_SAMPLES = ("never_correct", "code")  # the filters that look at samples
 

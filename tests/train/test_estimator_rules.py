@@ -2,8 +2,10 @@
 
 import pytest
 
+from rlvr_sweep.config import rules
 from rlvr_sweep.config.compose import compose, compose_or_refuse
 from rlvr_sweep.config.rules import arm
+from rlvr_sweep.train import advantages
 
 
 @pytest.mark.parametrize(
@@ -100,3 +102,7 @@ def test_the_loss_fixes_the_size_of_a_forward_pass_whatever_the_machine_says() -
 def test_a_departure_from_the_released_code_is_said(name: str) -> None:
     [cell] = compose_or_refuse([f"estimator={name}"], multirun=False)
     assert any("released code" in line for line in cell.cell.deviations)
+
+
+def test_the_rules_know_each_advantage_of_right_and_wrong() -> None:
+    assert (set(rules.RAW), set(rules.MASKED)) == (set(advantages.RAW), set(advantages.MASKED))
