@@ -43,7 +43,7 @@ def run(
     console = console or Console()
     scheduler = Scheduler(directories, settings=settings, console=console, forks=settings.fork)
     codes = list(scheduler.run().values())
-    if codes not in ([USER_ERROR], [LOCKED]):  # said in one line; there is nothing to show
+    if codes not in ([USER_ERROR], [LOCKED], [STOPPED]):  # a lone cell of which one line says all
         paths = [*others, *(directory.path for directory in directories)]
         _report(sorted(paths, key=lambda path: path.name), console)
     return exit_code(codes)
