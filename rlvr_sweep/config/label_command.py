@@ -13,7 +13,7 @@ from typing import Any
 
 from rlvr_sweep.config.schema import Algo, Cell, Data, Grading, Model
 from rlvr_sweep.config.tree import conf_dir, groups
-from rlvr_sweep.data.provenance import as_authors, default_path
+from rlvr_sweep.data.provenance import AUTHORS, as_authors, default_path
 from rlvr_sweep.strict import Strict
 
 CHOICES: dict[str, type[Strict]] = {"model": Model, "data": Data, "algo": Algo}
@@ -23,9 +23,7 @@ OF_MODEL = ("name", "hub", "revision", "path", "template", "prefix", "stop", "st
 OF_DATA = tuple(key for key in Data.model_fields if key not in UNLABELLED)
 OF_ALGO = ("max_prompt_tokens", "max_completion_tokens", "extraction")
 FIELDS = {"model": OF_MODEL, "data": OF_DATA, "algo": OF_ALGO}
-# What `label --authors` sets (Spurious Rewards, section 1.3): the bare prompt, no stop string, the authors' grader,
-# which extracts by itself.
-AUTHORS = ("model.template=raw", "model.prefix=null", "model.stop=[]", "model.stop_tokens=[]", "grading.grader=authors")
+# What a cell need not say beside --authors; the authors' grader extracts by itself.
 BY_AUTHORS = {"algo.extraction", *(line.partition("=")[0] for line in AUTHORS)}
 PLAIN = re.compile(r"[A-Za-z/.~][\w./:~-]*")  # a text that Hydra's grammar takes, and gives back, without quotes
 

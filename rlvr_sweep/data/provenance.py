@@ -20,6 +20,8 @@ if TYPE_CHECKING:
 
 FORMAT = 1
 SHOWN = 12  # digits of a hash
+# What `label --authors` sets (Spurious Rewards, section 1.3): the bare prompt, no stop string, the authors' grader.
+AUTHORS = ("model.template=raw", "model.prefix=null", "model.stop=[]", "model.stop_tokens=[]", "grading.grader=authors")
 
 
 @dataclass(frozen=True)

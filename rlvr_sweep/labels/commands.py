@@ -15,8 +15,7 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from rlvr_sweep.config.label_command import AUTHORS
-from rlvr_sweep.data.provenance import default_path, read, sidecar
+from rlvr_sweep.data.provenance import AUTHORS, default_path, read, sidecar
 from rlvr_sweep.errors import UserError
 from rlvr_sweep.evals.job import Job
 from rlvr_sweep.evals.jobs import compose, parser, sample, share, temperature
