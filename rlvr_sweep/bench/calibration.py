@@ -19,7 +19,7 @@ from typing import Any
 from rlvr_sweep.bench.measured import Measured
 from rlvr_sweep.bench.setting import Setting
 from rlvr_sweep.cell_dir import write_atomically
-from rlvr_sweep.config.rules import arm, sampled_completions
+from rlvr_sweep.config.rules import arm
 from rlvr_sweep.config.schema import Cell
 from rlvr_sweep.config.tree import launch_dir
 from rlvr_sweep.errors import UserError
@@ -108,7 +108,7 @@ def asked(found: Setting) -> dict[str, Any]:
         "model": found.whole.model.name,
         "setting": calibration.setting(found.whole),
         "work": calibration.work(found.whole),
-        "cell": _cell(found.whole),
+        "cell": calibration.manner(found.whole),
         "mean_tokens": find_shape(shape).mean_tokens if shape else None,
     }
 
@@ -142,22 +142,6 @@ def _differences(have: Mapping[str, Any], wanted: Mapping[str, Any], inside: str
         elif there != here:
             found.append(f"{inside}{key} {json.dumps(there)} (here {json.dumps(here)})")
     return found
-
-
-def _cell(cell: Cell) -> dict[str, Any]:
-    """How a rollout is made, in words of the configuration."""
-    algo, compute = cell.algo, cell.compute
-    keys = ("micro_batch", "generate_batch", "gradient_checkpointing", "vllm_memory", "vllm_sleep", "checkpoint_every")
-    return {
-        "prompts": arm(cell).prompts,
-        "completions": sampled_completions(cell),
-        "updates": arm(cell).updates,
-        "max_prompt_tokens": algo.max_prompt_tokens,
-        "max_completion_tokens": algo.max_completion_tokens,
-        "compute": compute.name,
-        "attention": cell.model.attention,
-        **{key: getattr(compute, key) for key in keys},
-    }
 
 
 def place(out: Path | None, *, runs: Path) -> Path:

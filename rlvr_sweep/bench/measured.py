@@ -23,9 +23,9 @@ PHASES = ("generate", "sync", "score", "old_logprobs", "update", "rest")
 
 @dataclass(frozen=True)
 class Rollout:
-    """One rollout: what was sampled, by rank, and what of it is trained on as often as it is."""
+    """One rollout: what was sampled, by generation batch and rank, and what of it is trained on as often as it is."""
 
-    sampled: list[list[Length]]
+    sampled: list[list[list[Length]]]
     trained: list[Length]
 
 
@@ -68,9 +68,9 @@ def measure(directory: CellDir, *, sizes: Sizes | None, device: Device | None) -
     seconds["generate"] -= seconds["sync"]
     seconds["rest"] = max(0.0, _wall(directory.path, times, batch.rollouts))
     rollouts = [read_rollout(directory, number) for number in numbers]
-    tokens = fmean(sum(one.completion for rank in each.sampled for one in rank) for each in rollouts)
     trained = fmean(sum(one.prompt + one.completion for one in each.trained) for each in rollouts)
-    everything = [one for each in rollouts for rank in each.sampled for one in rank]
+    everything = [one for each in rollouts for batch in each.sampled for rank in batch for one in rank]
+    tokens = sum(one.completion for one in everything) / len(rollouts)
     floor = _floor(cell, rollouts, sizes, device) if sizes and device else None
     return Measured(
         rollouts=len(numbers),
@@ -90,11 +90,15 @@ def measure(directory: CellDir, *, sizes: Sizes | None, device: Device | None) -
 
 
 def _floor(cell: Cell, rollouts: list[Rollout], sizes: Sizes, device: Device) -> dict[str, float]:
-    """Seconds of a rollout on GPUs that idle never: generation as fast as its slowest rank can read, and the update."""
+    """Seconds of a rollout on GPUs that idle never: generation as fast as the slowest rank of each batch can read, one
+    batch after the other, and the update."""
     lora, ranks = cell.model.lora, cell.compute.ranks
     adapters = sizes.lora_parameters(lora.rank, lora.targets) if lora else 0
     width = 2 if cell.model.dtype == "bfloat16" else 4
-    read = [max(decode_bytes(sizes, rank, width=width) for rank in each.sampled) for each in rollouts]
+    read = [
+        sum(max(decode_bytes(sizes, rank, width=width) for rank in batch) for batch in each.sampled)
+        for each in rollouts
+    ]
     flops = fmean(update_flops(sizes, each.trained, lora=adapters) for each in rollouts)
     return {"generate": fmean(read) / device.bandwidth, "update": flops / ranks / device.flops}
 
@@ -127,11 +131,11 @@ def read_rollout(directory: CellDir, number: int) -> Rollout:
     ids = prompt_ids(directory.cell, [row["prompt"] for row in rows])
     lengths = [Length(len(ids[row["prompt"]]), row["tokens"]) for row in rows]
     ranks = directory.cell.compute.ranks
-    sampled: list[list[Length]] = []
+    sampled: list[list[list[Length]]] = []
     for batch in sorted({row["generation_batch"] for row in rows}):
         mine = [one for one, row in zip(lengths, rows, strict=True) if row["generation_batch"] == batch]
         size = len(mine) // ranks  # ranks hold equally many groups, and the record has them one rank after the other
-        sampled += [mine[start : start + size] for start in range(0, len(mine), size)]
+        sampled.append([mine[start : start + size] for start in range(0, len(mine), size)])
     trained = [one for one, row in zip(lengths, rows, strict=True) for _ in range(row["trained"])]
     return Rollout(sampled, trained)
 

@@ -1,7 +1,8 @@
 """What `bench` measured, as JSON files: `plan` goes by them where no cell like a new one has ever finished.
 
     found = read([launch_dir() / "calibration", Path("runs/_bench")])
-    nearest(cell, found).seconds(cell)      # of the whole cell, without its evaluations; None: nothing is like it
+    one = nearest(cell, found, unit="GPU")  # None: nothing is like it
+    one.seconds(cell), one.basis(cell)      # of the whole cell, without its evaluations; and what is left out of that
 
 A machine, a model of as many parameters and the same split of the work; lengths and batches are scaled.
 """
@@ -18,12 +19,17 @@ from rlvr_sweep.config.schema import Cell
 from rlvr_sweep.config.tree import launch_dir
 from rlvr_sweep.shapes.memory import sizes_of
 from rlvr_sweep.shapes.sizes import Unknown
+from rlvr_sweep.sweep.packing import SMALL
 
 FORMAT = 1
 OWN = "_bench"  # under runs/: what was measured where there is no checkout to put it in
 GENERATED: tuple[str, ...] = ("generate",)  # phases that grow with the tokens sampled,
 SCORED: tuple[str, ...] = ("score", "rest")  # with the completions sampled,
 TRAINED: tuple[str, ...] = ("old_logprobs", "update")  # and with the tokens trained on
+# What a rollout's seconds also go by, of `manner`: told where it differs.
+HOW = ("attention", "micro_batch", "gradient_checkpointing", "liger")
+HOW += ("kl", "max_generation_batches", "rollout_correction")
+OF_ENGINE: dict[str, tuple[str, ...]] = {"hf": ("generate_batch",), "vllm": ("vllm_memory", "vllm_sleep")}
 
 
 def setting(cell: Cell) -> dict[str, Any]:
@@ -31,6 +37,30 @@ def setting(cell: Cell) -> dict[str, Any]:
     compute, lora = cell.compute, cell.model.lora
     same = {key: getattr(compute, key) for key in ("device", "ranks", "backend", "zero", "offload")}
     return {"dtype": cell.model.dtype, "lora_rank": None if lora is None else lora.rank} | same
+
+
+def manner(cell: Cell) -> dict[str, Any]:
+    """How a rollout is made, in words of the configuration; what few cells have is there only where they have it."""
+    algo, compute, estimator = cell.algo, cell.compute, cell.estimator
+    more: dict[str, Any] = {"kl": estimator.kl} if estimator.kl else {}
+    if estimator.dynamic_sampling:
+        more["max_generation_batches"] = estimator.max_generation_batches
+    if estimator.rollout_correction != "none":
+        more["rollout_correction"] = estimator.rollout_correction
+    if compute.device == "cuda" and not compute.liger:
+        more["liger"] = False
+    return {
+        "prompts": arm(cell).prompts,
+        "completions": sampled_completions(cell),
+        "updates": arm(cell).updates,
+        "max_prompt_tokens": algo.max_prompt_tokens,
+        "max_completion_tokens": algo.max_completion_tokens,
+        "compute": compute.name,
+        "attention": cell.model.attention,
+        **{key: getattr(compute, key) for key in ("micro_batch", *OF_ENGINE["hf"], "gradient_checkpointing")},
+        **{key: getattr(compute, key) for key in (*OF_ENGINE["vllm"], "checkpoint_every")},
+        **more,
+    }
 
 
 def work(cell: Cell) -> dict[str, int]:
@@ -53,6 +83,7 @@ class Calibration:
     unit: Literal["GPU", "core"]
     parameters: int
     setting: dict[str, Any]
+    manner: dict[str, Any]
     work: dict[str, int]
     mean_tokens: float
     prompt_tokens: float
@@ -73,6 +104,7 @@ class Calibration:
             unit=machine["unit"],
             parameters=document["parameters"],
             setting=document["setting"],
+            manner=document["cell"],
             work=document["work"],
             mean_tokens=measured["completion_tokens"],
             prompt_tokens=measured["prompt_tokens"],
@@ -81,10 +113,23 @@ class Calibration:
             startup=measured["startup"],
         )
 
-    @property
-    def basis(self) -> str:
-        """As in: bench shape-qwen2_5_7b-zero2_x4-vllm-64x16-h200x4-92af06 on 4 x NVIDIA H200."""
-        return f"bench {self.name} on {self.count} x {self.device}"
+    def basis(self, cell: Cell) -> str:
+        """As in: bench shape-qwen2_5_7b-zero2_x4-vllm-64x16-h200x4-92af06 on 4 x NVIDIA H200, an estimate for
+        completions of 825 tokens, without evaluations; and how this cell is not as what was measured."""
+        unlike = "; ".join(self.unlike(cell))
+        shares = cell.compute.share < 1 if cell.compute.share else self.parameters <= SMALL
+        return (
+            f"bench {self.name} on {self.count} x {self.device}{f', measured with {unlike}' if unlike else ''}, an "
+            f"estimate for completions of {self.mean_tokens_of(cell):,.0f} tokens, without {self.lacks(cell)}"
+            f"{', each alone on its GPU' if self.unit == 'GPU' and shares else ''}"
+        )
+
+    def unlike(self, cell: Cell) -> list[str]:
+        """As in: vllm_sleep false (here true)."""
+        here = manner(cell)
+        keys = (*HOW, *OF_ENGINE.get(cell.compute.backend, ()))
+        differ = [key for key in keys if self.manner.get(key) != here.get(key)]
+        return [f"{key} {json.dumps(self.manner.get(key))} (here {json.dumps(here.get(key))})" for key in differ]
 
     def mean_tokens_of(self, cell: Cell) -> float:
         """Completions of a cell are taken to be as long as the measured ones, within its limit."""
@@ -128,10 +173,11 @@ def read(folders: Iterable[Path]) -> list[Calibration]:
     return found
 
 
-def nearest(cell: Cell, found: Sequence[Calibration]) -> Calibration | None:
-    """Of the calibrations that are like this cell the one whose rollouts are most like its own; None: there is none."""
-    wanted = setting(cell)
-    like = [one for one in found if one.setting == wanted]
+def nearest(cell: Cell, found: Sequence[Calibration], *, unit: str) -> Calibration | None:
+    """Of the calibrations that are like this cell on a GPU or on cores (`unit`) the one whose rollouts are most like
+    its own, in size, then in how they are made; None: there is none."""
+    wanted = setting(cell) | {"device": None}  # auto is either
+    like = [one for one in found if one.unit == unit and one.setting | {"device": None} == wanted]
     if not like:
         return None
     try:
@@ -139,4 +185,9 @@ def nearest(cell: Cell, found: Sequence[Calibration]) -> Calibration | None:
     except Unknown:
         return None
     like = [one for one in like if one.parameters == parameters]
-    return min(like, key=lambda one: abs(math.log(work(cell)["sampled"] / one.work["sampled"])), default=None)
+    sampled = work(cell)["sampled"]
+    return min(
+        like,
+        key=lambda one: (abs(math.log(sampled / one.work["sampled"])), len(one.unlike(cell))),
+        default=None,
+    )

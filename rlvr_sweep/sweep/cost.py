@@ -74,14 +74,14 @@ class Part:
 
 @dataclass(frozen=True)
 class Estimated:
-    """Cells that cost alike, of which none has finished, and what `bench` says of them. `seconds`: of one, `lacks` says
+    """Cells that cost alike, of which none has finished, and what `bench` says of them. `seconds`: of one, `basis` says
     without what."""
 
     cells: int
     whole_cells: float
     by: Calibration
     seconds: float
-    lacks: str
+    basis: str
 
     @property
     def hours(self) -> float:
@@ -118,10 +118,10 @@ class Cost:
 
     @property
     def _benched(self) -> list[str]:
-        """As in: bench qwen2_5_7b-gpu-vllm on 1 x NVIDIA H200, without evaluations, 5h each."""
+        """As in: bench NAME on 1 x NVIDIA H200, an estimate for ..., without evaluations, 5.3 h each."""
         times: dict[str, list[float]] = {}
         for one in self.estimates:
-            times.setdefault(f"{one.by.basis}, an estimate without {one.lacks}", []).append(one.seconds)
+            times.setdefault(one.basis, []).append(one.seconds)
         return [f"{basis}, {_each(seconds)} each" for basis, seconds in times.items()]
 
     @property
@@ -172,8 +172,9 @@ class Cost:
         }
 
 
-def cost(wanted: "Sequence[tuple[Composed, float]]", there: Mapping[str, Path]) -> Cost:
-    """What cells to run will take, each with the share of it that is still to be done; `there` lists runs/."""
+def cost(wanted: "Sequence[tuple[Composed, float]]", there: Mapping[str, Path], *, has_gpus: bool = False) -> Cost:
+    """What cells to run will take, each with the share of it that is still to be done; `there` lists runs/, `has_gpus`
+    tells where compute=auto runs."""
     alike: dict[str, list[float]] = {}
     beginnings: dict[str, str] = {}
     cells: dict[str, schema.Cell] = {}
@@ -185,18 +186,22 @@ def cost(wanted: "Sequence[tuple[Composed, float]]", there: Mapping[str, Path]) 
     found = _finished(beginnings, there)
     parts = [Part(len(shares), sum(shares), found[key]) for key, shares in alike.items() if found[key]]
     others = {key: cell for key, cell in cells.items() if not found[key]}
-    return Cost(len(wanted), parts, _estimates(others, alike))
+    return Cost(len(wanted), parts, _estimates(others, alike, has_gpus=has_gpus))
 
 
-def _estimates(cells: Mapping[str, schema.Cell], shares: Mapping[str, Sequence[float]]) -> list[Estimated]:
+def _estimates(
+    cells: Mapping[str, schema.Cell], shares: Mapping[str, Sequence[float]], *, has_gpus: bool
+) -> list[Estimated]:
     """By what `bench` measured, of those that are like one of its cells."""
     runs = {cell.runs for cell in cells.values()}
     known = calibration.read(folder for one in sorted(runs) for folder in calibration.places(Path(one)))
     found = []
     for key, cell in cells.items():
-        by = calibration.nearest(cell, known)
+        device = cell.compute.device
+        on_gpu = device == "cuda" or (device == "auto" and has_gpus)
+        by = calibration.nearest(cell, known, unit="GPU" if on_gpu else "core")
         if by is not None:
-            found.append(Estimated(len(shares[key]), sum(shares[key]), by, by.seconds(cell), by.lacks(cell)))
+            found.append(Estimated(len(shares[key]), sum(shares[key]), by, by.seconds(cell), by.basis(cell)))
     return found
 
 

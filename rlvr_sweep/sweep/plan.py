@@ -127,7 +127,7 @@ def plan(cells: "Sequence[Composed]", *, command: Sequence[str], multirun: bool)
         cells=cells,
         states=states,
         chosen=chosen,
-        cost=cost([(by_id[state.cell_id], _left(state)) for state in chosen], there),
+        cost=cost([(by_id[state.cell_id], _left(state)) for state in chosen], there, has_gpus=bool(gpus)),
         faults=_faults(there, by_id),
         runs=runs,
         name=name_of(by_id, settings.name) if multirun else None,

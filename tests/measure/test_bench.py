@@ -14,6 +14,7 @@ from rlvr_sweep.bench.setting import one, prepare
 from rlvr_sweep.cell_dir import CellDir
 from rlvr_sweep.config.tree import launch_dir
 from rlvr_sweep.errors import UserError
+from rlvr_sweep.shapes.memory import sizes_of
 from rlvr_sweep.sweep import calibration
 
 TINY = ["model=shape/tiny", "compute=cpu", "algo.max_prompt_tokens=256", "algo.max_completion_tokens=40"]
@@ -45,7 +46,7 @@ def test_ours_and_stock(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys:
         assert 8 < length < 28  # 17 on average, of 32 completions
     assert found["stock"]["ratio"] > 0
     assert found["stock"]["command"] == f"{found['command']} --stock-only"
-    assert calibration.Calibration.of(found).basis.startswith("bench shape-tiny-cpu-hf-")
+    assert calibration.Calibration.of(found).basis(one(TINY).cell).startswith("bench shape-tiny-cpu-hf-")
 
 
 def asked(tmp_path: Path, *more: str, mean_tokens: int | None = 10) -> dict[str, Any]:
@@ -131,9 +132,19 @@ def test_lengths_are_those_of_the_record_by_rank(tmp_path: Path, monkeypatch: py
     pq.write_table(pa.Table.from_pylist(rows), directory.path / "rollouts" / "part-00002.parquet")
     monkeypatch.setattr(measured, "prompt_ids", lambda cell, texts: {text: [0] * len(text) for text in texts})
     rollout = measured.read_rollout(directory, 2)
-    assert [len(rank) for rank in rollout.sampled] == [8, 8]
-    assert (rollout.sampled[0][0], rollout.sampled[1][0]) == ((2, 1), (3, 9))
+    assert [[len(rank) for rank in batch] for batch in rollout.sampled] == [[8, 8]]
+    assert (rollout.sampled[0][0][0], rollout.sampled[0][1][0]) == ((2, 1), (3, 9))
     assert len(rollout.trained) == 15 and (2, 4) not in rollout.trained
+
+
+def test_batches_are_read_one_after_the_other_and_ranks_at_once() -> None:
+    cell = one([*TINY, "compute.ranks=2"]).cell
+    sizes, device = sizes_of(cell), floor.Device(1e12, 1e11)
+    long, short = [floor.Length(4, 40)] * 4, [floor.Length(4, 9)] * 4
+    read = {n: floor.decode_bytes(sizes, ranks, width=4) / 1e11 for n, ranks in (("long", long), ("short", short))}
+    rollout = measured.Rollout([[short, long], [short, short]], long)
+    found = measured._floor(cell, [rollout], sizes, device)["generate"]
+    assert found == pytest.approx(read["long"] + read["short"])
 
 
 @pytest.mark.parametrize(

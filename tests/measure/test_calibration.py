@@ -1,12 +1,14 @@
 """`plan` goes by what `bench` measured where no cell like a new one has finished, and says so."""
 
 import json
+from collections.abc import Callable
 from functools import cache
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from rlvr_sweep.__main__ import main
 from rlvr_sweep.cell_dir import index
 from rlvr_sweep.config.compose import Composed, compose_or_refuse
 from rlvr_sweep.shapes.memory import sizes_of
@@ -35,6 +37,7 @@ def document(**changes: Any) -> dict[str, Any]:
         "parameters": sizes_of(cell).parameters,
         "setting": calibration.setting(cell),
         "work": calibration.work(cell),
+        "cell": calibration.manner(cell),
         "measured": measured,
     }
     return made | changes
@@ -52,8 +55,8 @@ def keep(runs: Path, made: dict[str, Any]) -> None:
     (runs / calibration.OWN / f"{made['name']}.json").write_text(json.dumps(made))
 
 
-def of(runs: Path, *more: str) -> Cost:
-    return cost([(composed(f"runs={runs}", *more), 1.0)], index(runs))
+def of(runs: Path, *more: str, has_gpus: bool = False) -> Cost:
+    return cost([(composed(f"runs={runs}", *more), 1.0)], index(runs), has_gpus=has_gpus)
 
 
 def test_a_cell_like_it_takes_its_rollouts_as_long(runs: Path) -> None:
@@ -63,7 +66,8 @@ def test_a_cell_like_it_takes_its_rollouts_as_long(runs: Path) -> None:
     assert (found.hours("core"), found.known_for, found.unknown, found.disk_bytes) == (None, 1, None, None)
     assert found.lines() == [
         "time: about 4.1 GPU-hours for 1 cell",
-        "basis: bench seven on 4 x NVIDIA H200, an estimate without evaluations, 62 min each",
+        "basis: bench seven on 4 x NVIDIA H200, an estimate for completions of 800 tokens, without evaluations, "
+        "62 min each",
     ]
     assert found.as_json()["basis"] == found.basis
 
@@ -106,6 +110,50 @@ def test_of_several_the_most_similar_counts(runs: Path) -> None:
     keep(runs, document())
     assert "bench seven" in (of(runs).basis or "")
     assert "bench small" in (of(runs, "algo.prompts_per_rollout=4", "compute.micro_batch=2").basis or "")
+
+
+@pytest.mark.parametrize(
+    ("line", "differs"),
+    [
+        ("compute.vllm_sleep=false", "vllm_sleep true (here false)"),
+        ("compute.micro_batch=1", "micro_batch 4 (here 1)"),
+        ("compute.liger=false", "liger null (here false)"),
+        ("model.attention=eager", 'attention "sdpa" (here "eager")'),
+        ("estimator.kl=0.1", "kl null (here 0.1)"),
+        ("estimator.rollout_correction=token_truncate", 'rollout_correction null (here "token_truncate")'),
+    ],
+)
+def test_of_one_size_that_made_alike_counts_and_what_differs_is_said(runs: Path, line: str, differs: str) -> None:
+    keep(runs, document())
+    assert f"on 4 x NVIDIA H200, measured with {differs}, an estimate" in (of(runs, line).basis or "")
+    keep(runs, document(name="xalike", cell=calibration.manner(composed(line).cell)))
+    assert "bench xalike on 4 x NVIDIA H200, an estimate" in (of(runs, line).basis or "")
+    assert "bench seven on 4 x NVIDIA H200, an estimate" in (of(runs).basis or "")
+
+
+def test_what_generates_by_hugging_face_does_not_ask_for_vllms_settings() -> None:
+    one = calibration.Calibration.of(document())
+    cell = composed("compute.backend=hf", "compute.vllm_sleep=false", "compute.generate_batch=16").cell
+    assert one.unlike(cell) == ["generate_batch 128 (here 16)"]
+
+
+def test_auto_is_a_gpu_where_there_is_one(
+    runs: Path, capsys: pytest.CaptureFixture[str], with_gpus: Callable[..., None]
+) -> None:
+    """A lab cell measured on a GPU says nothing of cores, nor the other way round."""
+    lab = ("model=lab/qwen_math", "compute=auto", "compute.backend=hf", "algo.max_completion_tokens=64")
+    cell = composed(*lab, "compute=gpu").cell
+    made = document(machine={"device": "NVIDIA H200", "count": 1, "unit": "GPU"}, cell=calibration.manner(cell))
+    made |= {"parameters": sizes_of(cell).parameters, "setting": calibration.setting(cell)}
+    keep(runs, made | {"work": calibration.work(cell)})
+    found = of(runs, *lab, has_gpus=True)
+    assert found.hours("GPU") and (found.basis or "").split(", ")[-2:-1] == ["each alone on its GPU"]
+    assert of(runs, *lab).known_for == of(runs, *lab, "compute=cpu", has_gpus=True).known_for == 0
+    assert "alone" not in (of(runs, *lab, "compute.share=1", has_gpus=True).basis or "")
+    words = ["plan", *LINES, *lab, f"runs={runs}"]
+    assert main(words) == 0 and "time and disk: unknown" in capsys.readouterr().out
+    with_gpus(1)
+    assert main(words) == 0 and " GPU-hours for 1 cell\n" in capsys.readouterr().out
 
 
 @pytest.mark.parametrize("text", ["{", "[]", "{}", json.dumps({"format": 99})])
