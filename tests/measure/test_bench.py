@@ -1,6 +1,7 @@
 """`bench` on a CPU: what it measures, writes and leaves behind; and a mistake is one line."""
 
 import json
+import os
 import shlex
 from pathlib import Path
 from typing import Any
@@ -135,6 +136,44 @@ def test_lengths_are_those_of_the_record_by_rank(tmp_path: Path, monkeypatch: py
     assert [[len(rank) for rank in batch] for batch in rollout.sampled] == [[8, 8]]
     assert (rollout.sampled[0][0][0], rollout.sampled[0][1][0]) == ((2, 1), (3, 9))
     assert len(rollout.trained) == 15 and (2, 4) not in rollout.trained
+
+
+def test_a_record_becomes_seconds_and_shares(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Three rollouts of two updates on two ranks, the first slow and left out; 5 s between those that count."""
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
+    lines = [*TINY, "compute.ranks=2", "model.dtype=bfloat16"]
+    directory = CellDir.create(prepare(one(lines), rollouts=3, mean_tokens=None, scratch=tmp_path).composed)
+    (directory.path / "rollouts").mkdir()
+    rows = [{"prompt": "abcd", "tokens": 40, "trained": 1, "generation_batch": 1}] * 16
+    for number, at in ((1, 1000.0), (2, 1045.0), (3, 1090.0)):
+        part = directory.path / "rollouts" / f"part-{number:05d}.parquet"
+        pq.write_table(pa.Table.from_pylist(rows), part)
+        os.utime(part, (at, at))
+    first = {"generate": 10.0, "sync": 2.0, "score": 1.0, "old_logprobs": 4.0, "update": 12.0, "step": 27.0}
+    second = {"generate": 0.0, "sync": 0.0, "score": 0.0, "old_logprobs": 0.0, "update": 13.0, "step": 13.0}
+    slow = first | {"generate": 90.0, "step": 107.0}
+    steps = [(n, step) for n in (1, 2, 3) for step in (slow if n == 1 else first, second)]
+    times = [{"rollout": n} | {f"seconds/{phase}": spent for phase, spent in step.items()} for n, step in steps]
+    (directory.path / "timings.jsonl").write_text("".join(json.dumps(row) + "\n" for row in times))
+    metrics = [{"rollout": n, "truncated_rate": 0.25 * n} for n in (1, 2, 3)]
+    (directory.path / "metrics.jsonl").write_text("".join(json.dumps(row) + "\n" for row in metrics))
+    phases = {"start": 3.0, "setup": 4.0, "train": 200.0, "checkpoint": 6.0, "save": 1.0}
+    (directory.path / "phases.json").write_text(json.dumps(phases))
+    monkeypatch.setattr(measured, "prompt_ids", lambda cell, texts: {text: [0] * len(text) for text in texts})
+    sizes = sizes_of(one(lines).cell)
+    found = measured.measure(directory, sizes=sizes, device=floor.Device(1e9, 1e8))
+    assert found.seconds == {
+        "generate": 8.0, "sync": 2.0, "score": 1.0, "old_logprobs": 4.0, "update": 25.0, "rest": 5.0
+    }  # fmt: skip
+    assert (found.rollout_seconds, found.completions_per_hour) == (45.0, 3600 * 16 / 45)
+    assert (found.rollouts, found.completions, found.truncated) == (2, 16, 0.625)
+    assert (found.startup, found.checkpoint) == (8.0, 6.0)
+    assert found.tokens_per_second == {"generate": 16 * 40 / 8, "train": 16 * 44 / 25}
+    each = [floor.Length(4, 40)] * 16
+    assert found.mfu == pytest.approx(floor.update_flops(sizes, each) / 2 / 1e9 / 25)
+    assert found.roofline == pytest.approx(floor.decode_bytes(sizes, each[:8], width=2) / 1e8 / 8)
 
 
 def test_batches_are_read_one_after_the_other_and_ranks_at_once() -> None:
