@@ -9,6 +9,7 @@ import json
 import os
 import platform
 import re
+import tempfile
 import time
 from collections.abc import Mapping
 from dataclasses import asdict
@@ -29,6 +30,7 @@ from rlvr_sweep.source import is_checkout
 from rlvr_sweep.sweep import calibration
 
 DIGITS = 6
+RECOMPUTES = "activations are computed anew in the backward pass: compute.gradient_checkpointing"
 
 
 def machine(cell: Cell, environment: Mapping[str, Any], *, gpus: int) -> dict[str, Any]:
@@ -77,7 +79,7 @@ def document(
         "commit": environment["commit"],
         "machine": machine,
         "versions": environment["versions"],
-        "notes": found.notes,
+        "notes": [*found.notes, *([RECOMPUTES] if environment["gradient_checkpointing"] else [])],
         "parameters": sizes.parameters if sizes else None,
         **asked(found),
         "measured": asdict(ours) | derived | {"peak_bytes": peak},
@@ -149,10 +151,19 @@ def place(out: Path | None, *, runs: Path) -> Path:
     return out or (launch_dir() / "calibration" if is_checkout() else runs / calibration.OWN)
 
 
+def make(folder: Path) -> None:
+    """UserError where nothing can be written there: said before what takes minutes."""
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryFile(dir=folder):
+            pass
+    except OSError as error:
+        raise UserError(f"{folder}: cannot be written to ({error.strerror}); write --out DIR") from None
+
+
 def write(file: Path, document: dict[str, Any]) -> None:
     """UserError where it cannot be written."""
     try:
-        file.parent.mkdir(parents=True, exist_ok=True)
         write_atomically(file, json.dumps(document, indent=1, allow_nan=False) + "\n")
     except OSError as error:
         raise UserError(f"{file}: cannot be written ({error.strerror}); write --out DIR") from None

@@ -61,8 +61,9 @@ def _parser() -> argparse.ArgumentParser:
         metavar="N",
         help="random weights: completions end by chance after so many, on average",
     )
-    parser.add_argument("--stock", action="store_true", help="also TRL's own trainer, on the same prompts and batches")
-    parser.add_argument("--stock-only", action="store_true", help="only that, beside what was measured before")
+    stock = parser.add_mutually_exclusive_group()
+    stock.add_argument("--stock", action="store_true", help="also TRL's own trainer, on the same prompts and batches")
+    stock.add_argument("--stock-only", action="store_true", help="only that, beside what was measured before")
     parser.add_argument("--out", type=Path, metavar="DIR", help="where the calibration goes, with the logs")
     parser.add_argument("--json", action="store_true", help="print the calibration and no table")
     parser.add_argument("-cd", "--config-dir", type=Path, metavar="DIR", help="a configuration tree of your own")
@@ -92,6 +93,7 @@ def _bench(args: argparse.Namespace) -> int:
             calibration.check_measured(folder, wanted)
         directory = CellDir.create(found.composed)
         given = running.lease(directory)
+        calibration.make(folder)
         try:
             if not args.stock_only:
                 document = _ours(found, directory, given, args.out, _command(args))
@@ -212,5 +214,4 @@ def _say(text: str) -> None:
 
 def _keep(log: Path, out: Path | None, name: str) -> None:
     if out is not None and log.is_file():
-        out.mkdir(parents=True, exist_ok=True)
         shutil.copy(log, out / name)

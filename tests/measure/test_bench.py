@@ -31,7 +31,7 @@ def test_ours_and_stock(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys:
     shown = capsys.readouterr().out
     for word in ("generate", "update", "checkpoint", "tokens/s", "core-hours", "TRL's stock trainer", "by chance"):
         assert word in shown
-    assert not (tmp_path / "runs").exists()
+    assert not (tmp_path / "runs").exists() and written.RECOMPUTES not in shown
     [file] = (tmp_path / "out").glob("*.json")
     found = json.loads(file.read_text())
     times, whole = found["measured"], found["whole"]
@@ -144,7 +144,8 @@ def test_a_record_becomes_seconds_and_shares(tmp_path: Path, monkeypatch: pytest
     import pyarrow.parquet as pq
 
     lines = [*TINY, "compute.ranks=2", "model.dtype=bfloat16"]
-    directory = CellDir.create(prepare(one(lines), rollouts=3, mean_tokens=None, scratch=tmp_path).composed)
+    setting = prepare(one(lines), rollouts=3, mean_tokens=None, scratch=tmp_path)
+    directory = CellDir.create(setting.composed)
     (directory.path / "rollouts").mkdir()
     rows = [{"prompt": "abcd", "tokens": 40, "trained": 1, "generation_batch": 1}] * 16
     for number, at in ((1, 1000.0), (2, 1045.0), (3, 1090.0)):
@@ -174,6 +175,15 @@ def test_a_record_becomes_seconds_and_shares(tmp_path: Path, monkeypatch: pytest
     each = [floor.Length(4, 40)] * 16
     assert found.mfu == pytest.approx(floor.update_flops(sizes, each) / 2 / 1e9 / 25)
     assert found.roofline == pytest.approx(floor.decode_bytes(sizes, each[:8], width=2) / 1e8 / 8)
+    environment = {"commit": None, "versions": {}, "gradient_checkpointing": True}
+    machine = {"device": "NVIDIA H200", "count": 2, "unit": "GPU"}
+    how: dict[str, Any] = {"sizes": sizes, "machine": machine, "peak": None, "command": "python"}
+    made = written.document(setting, environment, ours=found, **how)
+    assert made["notes"][-1] == written.RECOMPUTES
+    assert made["whole"]["hours"] == pytest.approx((8 + 20 * 45 + 20 / 5 * 6) * 2 / 3600, rel=1e-5)
+    assert found.floor and made["whole"]["floor_hours"] == pytest.approx(
+        sum(found.floor.values()) * 20 * 2 / 3600, rel=1e-5
+    )
 
 
 def test_batches_are_read_one_after_the_other_and_ranks_at_once() -> None:
@@ -196,6 +206,8 @@ def test_batches_are_read_one_after_the_other_and_ranks_at_once() -> None:
         (["seed=0,1"], "times one cell, these are 2"),
         (["compute.nodes=2", "compute.ranks=4"], "write compute.nodes=1 compute.ranks=2"),
         (["--out", __file__], "is no folder"),
+        (["--out", "/proc/nowhere"], r"/proc/nowhere: cannot be written to \(.*\); write --out DIR"),
+        (["--stock", "--stock-only"], "not allowed with argument --stock"),
         (["runs=/proc/nowhere"], "write runs=DIR"),
         (["algo.rollout=3"], "unknown key"),
     ],
