@@ -28,6 +28,12 @@ def test_the_bound_acts_where_it_is_on(make_cell: Callable[..., CellDir]) -> Non
     assert last["clip_ratio/low/rollout_mean"] == pytest.approx(mean)
 
 
+def test_old_log_probs_of_several_passes_are_each_rows_own(make_cell: Callable[..., CellDir]) -> None:
+    """They are computed four micro-batches at once, those of the loss one by one."""
+    found = rows(make_cell(*SIZE, "compute.micro_batch=1", "algo.rollouts=1"))
+    assert found[0]["ratio/min"] == pytest.approx(1, abs=1e-4) == found[0]["ratio/max"]
+
+
 @pytest.mark.parametrize(
     ("clip", "moves"),
     [
