@@ -31,6 +31,7 @@ class Device:
 DEVICES = {  # by a part of the name that torch and nvidia-smi give; the first that fits counts
     "B200": Device(2.25e15, 8.0e12),
     "GH200": Device(989e12, 4.0e12),
+    "H200 NVL": Device(835e12, 4.8e12),
     "H200": Device(989e12, 4.8e12),
     "H100 PCIe": Device(756e12, 2.0e12),
     "H100 NVL": Device(835e12, 3.9e12),

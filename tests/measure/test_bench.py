@@ -186,6 +186,15 @@ def test_a_record_becomes_seconds_and_shares(tmp_path: Path, monkeypatch: pytest
     )
 
 
+def test_trls_first_rollout_is_left_out(tmp_path: Path) -> None:
+    """Two rollouts of two updates: the second begins where the first's last update ends."""
+    cell = prepare(one(TINY), rollouts=2, mean_tokens=None, scratch=tmp_path).composed.cell
+    found = {"steps_ended": [50.0, 60.0, 75.0, 80.0], "completion_tokens": [9.0, 30.0]}
+    made = written.stock(cell, found, peak=None)
+    assert made["rollout_seconds"] == 20.0 and made["completions_per_hour"] == 3600 * 16 / 20
+    assert made["completion_tokens"] == 30.0
+
+
 def test_batches_are_read_one_after_the_other_and_ranks_at_once() -> None:
     cell = one([*TINY, "compute.ranks=2"]).cell
     sizes, device = sizes_of(cell), floor.Device(1e12, 1e11)

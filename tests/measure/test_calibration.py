@@ -156,7 +156,7 @@ def test_auto_is_a_gpu_where_there_is_one(
     assert main(words) == 0 and " GPU-hours for 1 cell\n" in capsys.readouterr().out
 
 
-@pytest.mark.parametrize("text", ["{", "[]", "{}", json.dumps({"format": 99})])
+@pytest.mark.parametrize("text", ["{", "[]", "{}", json.dumps({"format": 99}), json.dumps(document(setting=None))])
 def test_a_file_that_is_none_is_no_basis(runs: Path, text: str) -> None:
     (runs / calibration.OWN / "broken.json").write_text(text)
     assert of(runs).known_for == 0

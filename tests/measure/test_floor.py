@@ -43,7 +43,13 @@ def test_six_flops_a_weight_and_token_at_full_size() -> None:
 
 @pytest.mark.parametrize(
     ("name", "flops"),
-    [("NVIDIA H200", 989e12), ("NVIDIA H100 PCIe", 756e12), ("NVIDIA A100-SXM4-80GB", 312e12), ("x86_64", None)],
+    [
+        ("NVIDIA H200", 989e12),
+        ("NVIDIA H200 NVL", 835e12),
+        ("NVIDIA H100 PCIe", 756e12),
+        ("NVIDIA A100-SXM4-80GB", 312e12),
+        ("x86_64", None),
+    ],
 )
 def test_devices_are_known_by_their_names(name: str, flops: float | None) -> None:
     found = device(name)
