@@ -137,8 +137,8 @@ def check_measured(folder: Path, wanted: Mapping[str, Any]) -> None:
 def _differences(have: Mapping[str, Any], wanted: Mapping[str, Any], inside: str = "") -> list[str]:
     """As in: cell.prompts 4 (here 8)."""
     found = []
-    for key, here in wanted.items():
-        there = have.get(key)
+    for key in (*wanted, *(key for key in have if inside and key not in wanted)):
+        here, there = wanted.get(key), have.get(key)
         if isinstance(here, dict) and isinstance(there, dict):
             found += _differences(there, here, f"{inside}{key}.")
         elif there != here:

@@ -70,6 +70,7 @@ def test_unlike_settings_have_files_of_their_own(tmp_path: Path) -> None:
         (["--mean-tokens", "20"], r"was measured with mean_tokens 10 \(here 20\); write"),
         (["--mean-tokens", "10", "algo.prompts_per_rollout=8"], r"cell.prompts 4 \(here 8\)"),
         (["--mean-tokens", "10", "compute.micro_batch=2"], r"with cell.micro_batch null \(here 2\); write"),
+        (["--mean-tokens", "10", "estimator.kl=0"], r"with cell.kl 0.1 \(here null\); write"),
     ],
 )
 def test_trl_is_not_compared_with_another_setting(
@@ -77,8 +78,10 @@ def test_trl_is_not_compared_with_another_setting(
 ) -> None:
     out = tmp_path / "out"
     out.mkdir()
-    (out / f"{written.name(asked(tmp_path), {'device': 'x86_64', 'count': 1})}.json").write_text(
-        json.dumps(asked(tmp_path))
+    kl = "estimator.kl=0.1" if "estimator.kl=0" in words else "estimator.kl=0"
+    measured_before = asked(tmp_path, kl)
+    (out / f"{written.name(measured_before, {'device': 'x86_64', 'count': 1})}.json").write_text(
+        json.dumps(measured_before)
     )
     monkeypatch.setattr(commands, "_stock", lambda *_: pytest.fail("TRL's trainer was started"))
     line = [*TINY, f"runs={tmp_path / 'runs'}", "--stock-only", "--out", str(out)]
@@ -86,7 +89,7 @@ def test_trl_is_not_compared_with_another_setting(
         main([*line, *words])
     assert len(str(caught.value).splitlines()) == 1
     with pytest.raises(pytest.fail.Exception):  # the same setting is
-        main([*line, "--mean-tokens", "10"])
+        main([*line, "--mean-tokens", "10", kl])
 
 
 @pytest.mark.parametrize("file", sorted((launch_dir() / "calibration").glob("*.json")), ids=lambda file: file.stem)
