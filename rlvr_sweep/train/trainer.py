@@ -13,6 +13,7 @@ from typing import Any
 
 import torch
 from trl.trainer.grpo_trainer import GRPOTrainer
+from trl.trainer.utils import split_tensor_dict
 
 from rlvr_sweep.config.rules import arm, epsilons
 from rlvr_sweep.config.schema import Cell
@@ -238,7 +239,6 @@ class RLVRTrainer(GRPOTrainer):
         in_the_middle = self.state.global_step % self.batch.updates != 0
         torch.save(
             {
-                "step": self._step,
                 "buffered": self._buffered_inputs if in_the_middle else None,
                 "rollout": self._rollout,
                 "clips": self._clips,
@@ -258,6 +258,18 @@ class RLVRTrainer(GRPOTrainer):
         # Over several nodes it is called cpu:0, which torch cannot load.
         place = "cpu" if device.type == "cpu" else device
         saved = torch.load(self._buffer_file(checkpoint), map_location=place, weights_only=False)
-        self._step, self._buffered_inputs = saved["step"], saved["buffered"]
+        # TRL counts micro-batches, which may be others by now: smaller ones, where a GPU's memory was used up.
+        self._step = self.state.global_step * self.args.gradient_accumulation_steps
+        self._buffered_inputs = self._cut(saved["buffered"])
         self._rollout, self._clips = saved["rollout"], saved["clips"]
         self.rollouts.consumed = saved.get("consumed", 0)
+
+    def _cut(self, rollout: list[dict[str, Any]] | None) -> list[dict[str, Any]] | None:
+        """The micro-batches of a rollout, cut as this run cuts them; the rows stay in their order."""
+        if rollout is None or len(rollout) == self.args.steps_per_generation:
+            return rollout
+        whole = {
+            key: torch.cat([part[key] for part in rollout]) if isinstance(each, torch.Tensor) and each.ndim else each
+            for key, each in rollout[0].items()
+        }
+        return split_tensor_dict(whole, self.args.steps_per_generation)
