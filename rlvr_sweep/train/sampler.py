@@ -32,8 +32,6 @@ if TYPE_CHECKING:
     from rlvr_sweep.train.generation import Backend
     from rlvr_sweep.train.sampler_tasks import Made
 
-VLLM_BATCH = 4096  # completions a call, which it batches itself; a kill loses no more
-
 
 def main(words: Sequence[str]) -> int:
     try:
@@ -126,7 +124,7 @@ def _backends(cell: Cell, *, ends: list[int], window: int, use_cpu: bool) -> "Ca
 
 def _one(store: Store, samples: int, made: "Made", *, backend: Any, tokenizer: Any, grader: Any) -> None:
     """All that is missing of one job."""
-    from rlvr_sweep.evals.sampling import Ranks, evaluate
+    from rlvr_sweep.evals.sampling import Ranks, at_once, evaluate
     from rlvr_sweep.train.generation import Sampling
 
     cell, bench = store.job.cell, store.job.benchmark
@@ -144,7 +142,7 @@ def _one(store: Store, samples: int, made: "Made", *, backend: Any, tokenizer: A
     def generate(prompts: Any, *, seeds: Any) -> list[tuple[list[int], bool]]:
         return [(sample.ids, sample.truncated) for sample in engine.generate(prompts, sampling, seeds=seeds)]
 
-    size = max(cell.eval.batch, VLLM_BATCH) if cell.compute.backend == "vllm" else cell.eval.batch
+    size = at_once(cell)
     name = store.path.name + (f", process {store.share.index + 1} of {store.share.of}" if store.share else "")
     with _Bar(name, total=len(missing)) as bar:
         for start in range(0, len(missing), size):

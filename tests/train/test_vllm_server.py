@@ -106,6 +106,25 @@ def test_a_cell_trains_with_a_server_as_it_does_without(
     assert one == other and len(one) == 4
 
 
+def test_an_evaluation_asks_for_all_of_a_benchmark_at_once(
+    stand_in: StandIn, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """vLLM batches by itself; in calls of eval.batch each would wait for its longest completion."""
+    monkeypatch.setattr("trl.trainer.grpo_trainer.VLLMGeneration", joined(stand_in))
+    sizes, generate = [], Server.generate
+
+    def generate_and_count(self: Server, prompts: Any, sampling: Sampling, *, seeds: Any) -> Any:
+        sizes.append(len(prompts))
+        return generate(self, prompts, sampling, seeds=seeds)
+
+    monkeypatch.setattr(Server, "generate", generate_and_count)
+    few = ["eval=lab", "eval.benchmarks.add.count=3", "eval.benchmarks.add.max_completion_tokens=4", "eval.batch=2"]
+    with stand_in.running() as url:
+        directory = CellDir.create(composed(url, tmp_path, *few, "algo.rollouts=1", "compute.keep_model=false"))
+        assert worker.train(directory, say=directory.status, is_main=True, began=0.0)
+    assert sizes == [12, 16, 12]  # before, the rollout, after
+
+
 @pytest.mark.parametrize(
     ("path", "answer", "said"),
     [
