@@ -259,17 +259,17 @@ class RLVRTrainer(GRPOTrainer):
         place = "cpu" if device.type == "cpu" else device
         saved = torch.load(self._buffer_file(checkpoint), map_location=place, weights_only=False)
         # TRL counts micro-batches, which may be others by now: smaller ones, where a GPU's memory was used up.
-        self._step = self.state.global_step * self.args.gradient_accumulation_steps
+        self._step = self.state.global_step * self.batch.gradient_accumulation_steps
         self._buffered_inputs = self._cut(saved["buffered"])
         self._rollout, self._clips = saved["rollout"], saved["clips"]
         self.rollouts.consumed = saved.get("consumed", 0)
 
     def _cut(self, rollout: list[dict[str, Any]] | None) -> list[dict[str, Any]] | None:
         """The micro-batches of a rollout, cut as this run cuts them; the rows stay in their order."""
-        if rollout is None or len(rollout) == self.args.steps_per_generation:
+        if rollout is None or len(rollout) == self.batch.steps_per_generation:
             return rollout
         whole = {
             key: torch.cat([part[key] for part in rollout]) if isinstance(each, torch.Tensor) and each.ndim else each
             for key, each in rollout[0].items()
         }
-        return split_tensor_dict(whole, self.args.steps_per_generation)
+        return split_tensor_dict(whole, self.batch.steps_per_generation)

@@ -77,7 +77,15 @@ class VLLM:
 def _sample(answer: Any, *, with_logprobs: bool) -> Sample:
     ids = list(answer.token_ids)
     drawn = [of[token].logprob for token, of in zip(ids, answer.logprobs, strict=True)] if with_logprobs else None
-    return Sample(ids, truncated=answer.finish_reason == "length", logprobs=drawn)
+    return Sample(ids, truncated=is_cut(answer.finish_reason), logprobs=drawn)
+
+
+def is_cut(reason: str | None) -> bool:
+    """Whether the length limit ended a completion, or else an end token or a stop string. ConnectionAbortedError where
+    vLLM gave it up: an engine that is being ended answers with what it has so far."""
+    if reason not in ("stop", "length"):
+        raise ConnectionAbortedError(f"vLLM gave a completion up: {reason}")
+    return reason == "length"
 
 
 def alone(folder: str, *, dtype: str, window: int, memory: float = 0.9) -> Any:

@@ -29,7 +29,7 @@ from rlvr_sweep.config.schema import Cell
 from rlvr_sweep.errors import UserError
 from rlvr_sweep.train.generation import Sample, Sampling
 from rlvr_sweep.train.model import folder
-from rlvr_sweep.train.vllm_engine import pusher, request
+from rlvr_sweep.train.vllm_engine import is_cut, pusher, request
 
 PATIENCE_S = 300.0  # for a server that is being started beside us
 RETRIES_S = (1.0, 5.0, 20.0)
@@ -112,7 +112,7 @@ class Server:
         body = {"model": self.model, "token_ids": ids, "sampling_params": asked}
         [choice] = self._ask_again(GENERATE, body)["choices"]
         drawn = [token["logprob"] for token in choice["logprobs"]["content"]] if sampling.logprobs else None
-        return Sample(choice["token_ids"], truncated=choice["finish_reason"] == "length", logprobs=drawn)
+        return Sample(choice["token_ids"], truncated=is_cut(choice["finish_reason"]), logprobs=drawn)
 
 
 def served(trainer: Any) -> Server:

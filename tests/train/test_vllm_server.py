@@ -68,6 +68,15 @@ def test_a_broken_connection_is_asked_again_and_the_answer_is_the_same(stand_in:
         assert stand_in.broken == 0 and len(stand_in.asked) == 2
 
 
+def test_what_a_server_that_is_being_ended_has_so_far_is_no_completion(stand_in: StandIn) -> None:
+    stand_in.ended_by = "abort"
+    with (
+        stand_in.running() as url,
+        pytest.raises(ConnectionError, match=r"is gone \(vLLM gave a completion up: abort\); start it and the cell"),
+    ):
+        Server(url).generate([[5, 6]], Sampling(6, 1.0), seeds=[3])
+
+
 def test_no_rank_asks_before_the_weights_are_there(stand_in: StandIn) -> None:
     events: list[str] = []
     trainer: Any = SimpleNamespace(
