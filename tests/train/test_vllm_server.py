@@ -2,6 +2,7 @@
 another one."""
 
 import json
+from contextlib import suppress
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -15,6 +16,7 @@ from rlvr_sweep.lab.families import model_dir
 from rlvr_sweep.train import vllm_server, worker
 from rlvr_sweep.train.generation import Sampling
 from rlvr_sweep.train.model import load
+from rlvr_sweep.train.trainer import RLVRTrainer
 from rlvr_sweep.train.vllm_server import Server, hold, served
 from tests.train.vllm_stand_in import StandIn, behind, joined, log_probs
 
@@ -22,6 +24,7 @@ ROOT = str(model_dir("olmo"))
 LINES = ["model=lab/olmo", "tracking=off", "grading.workers=1", "compute.device=cpu", "eval=none", "algo.rollouts=2"]
 LINES += ["algo.prompts_per_rollout=4", "algo.completions_per_prompt=4", "algo.updates_per_rollout=2"]
 LINES += ["algo.max_completion_tokens=24", "reward=random"]
+EACH = ["compute.checkpoint_every=1"]
 SERVER = ["compute.backend=vllm_server", "compute.vllm_server={url}"]
 
 
@@ -113,6 +116,38 @@ def test_a_cell_trains_with_a_server_as_it_does_without(
         [json.loads(line) for line in (of.path / "metrics.jsonl").read_text().splitlines()] for of in (directory, alone)
     )
     assert one == other and len(one) == 4
+
+
+def test_seeds_are_the_cells_own_and_a_resumed_cell_goes_on_with_them(
+    stand_in: StandIn, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("trl.trainer.grpo_trainer.VLLMGeneration", joined(stand_in))
+
+    def train(name: str, *lines: str) -> set[tuple[int, tuple[int, ...]]]:
+        """(seed, prompt) of what was asked for."""
+        directory, before = CellDir.create(composed(url, tmp_path / name, *EACH, *lines)), len(stand_in.asked)
+        with suppress(KeyboardInterrupt):
+            worker.train(directory, say=directory.status, is_main=True, began=0.0)
+        return {(one["seed"], tuple(one["prompt"])) for one in stand_in.asked[before:]}
+
+    with stand_in.running() as url:
+        straight, again, other = train("straight"), train("again"), train("other", "seed=1")
+        with monkeypatch.context() as patch:
+            patch.setattr(RLVRTrainer, "_record_rollout", stop_in_the_second(RLVRTrainer._record_rollout))
+            killed = train("killed")
+        resumed = train("killed")
+    assert len(straight) == 32 and again == straight == killed
+    assert not {seed for seed, _ in straight} & {seed for seed, _ in other}
+    assert len(resumed) == 16 and resumed < straight, "the second rollout, with the seeds it would have had"
+
+
+def stop_in_the_second(record: Any) -> Any:
+    def record_or_stop(self: RLVRTrainer, number: int, *args: Any) -> None:
+        if number == 2:
+            raise KeyboardInterrupt
+        record(self, number, *args)
+
+    return record_or_stop
 
 
 def test_an_evaluation_asks_for_all_of_a_benchmark_at_once(
