@@ -24,7 +24,7 @@ ROOT = str(model_dir("olmo"))
 LINES = ["model=lab/olmo", "tracking=off", "grading.workers=1", "compute.device=cpu", "eval=none", "algo.rollouts=2"]
 LINES += ["algo.prompts_per_rollout=4", "algo.completions_per_prompt=4", "algo.updates_per_rollout=2"]
 LINES += ["algo.max_completion_tokens=24", "reward=random"]
-EACH = ["compute.checkpoint_every=1"]
+EACH = ["compute.checkpoint_every=1", "data.count=4"]  # each rollout visits each row
 SERVER = ["compute.backend=vllm_server", "compute.vllm_server={url}"]
 
 
