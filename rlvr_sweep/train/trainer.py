@@ -30,7 +30,7 @@ from rlvr_sweep.train.recorder import Recorder
 from rlvr_sweep.train.rollouts import Group, Member, Rollouts
 from rlvr_sweep.train.scoring import Scorer
 from rlvr_sweep.train.stepstats import StepStats
-from rlvr_sweep.train.vllm_engine import colocated
+from rlvr_sweep.train.vllm_engine import colocated, compute_in
 from rlvr_sweep.train.vllm_server import served
 
 AT_ONCE = 4  # micro-batches in a pass that no gradient follows: it keeps one layer's activations, not all
@@ -61,6 +61,8 @@ class RLVRTrainer(GRPOTrainer):
         self._is_told = False  # that no completion of a rollout holds an answer
         low, high = epsilons(cell)
         self.stats = StepStats(low=low, high=high, dual=cell.clip.dual, has_reference=cell.estimator.kl > 0)
+        if cell.compute.backend == "vllm":
+            compute_in(cell.model.dtype)
         super().__init__(reward_funcs=self._reward, **kwargs)
         whole: Any = self.model
         self._padded = obstacle(whole.get_base_model() if hasattr(whole, "peft_config") else whole)

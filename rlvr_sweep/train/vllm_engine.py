@@ -12,6 +12,7 @@ import os
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager, nullcontext
+from functools import partial
 from typing import Any
 
 from rlvr_sweep.config.schema import Cell
@@ -103,6 +104,15 @@ def alone(folder: str, *, dtype: str, window: int, memory: float = 0.9) -> Any:
         seed=0,
         logprobs_mode="processed_logprobs",
     )
+
+
+def compute_in(dtype: str) -> None:
+    """What the engine that TRL is about to make computes in: TRL leaves it to the model's files, and those in float16
+    would be sampled from otherwise than the trainer, `label` and `align` compute."""
+    from trl.generation import vllm_generation
+
+    made: Any = vars(vllm_generation)
+    made["LLM"] = partial(made["LLM"], dtype=dtype)
 
 
 def colocated(trainer: Any) -> VLLM:
