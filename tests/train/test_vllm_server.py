@@ -24,7 +24,8 @@ ROOT = str(model_dir("olmo"))
 LINES = ["model=lab/olmo", "tracking=off", "grading.workers=1", "compute.device=cpu", "eval=none", "algo.rollouts=2"]
 LINES += ["algo.prompts_per_rollout=4", "algo.completions_per_prompt=4", "algo.updates_per_rollout=2"]
 LINES += ["algo.max_completion_tokens=24", "reward=random"]
-EACH = ["compute.checkpoint_every=1", "data.count=4"]  # each rollout visits each row
+FEW = ["eval=lab", "eval.benchmarks.add.count=3", "eval.benchmarks.add.max_completion_tokens=4"]  # of 4 samples each
+EACH = ["compute.checkpoint_every=1", "data.count=4", *FEW]  # each rollout visits each row
 SERVER = ["compute.backend=vllm_server", "compute.vllm_server={url}"]
 
 
@@ -136,9 +137,9 @@ def test_seeds_are_the_cells_own_and_a_resumed_cell_goes_on_with_them(
             patch.setattr(RLVRTrainer, "_record_rollout", stop_in_the_second(RLVRTrainer._record_rollout))
             killed = train("killed")
         resumed = train("killed")
-    assert len(straight) == 32 and again == straight == killed
+    assert len(straight) == 32 + 12 and again == straight == killed  # both evaluations have the same seeds
     assert not {seed for seed, _ in straight} & {seed for seed, _ in other}
-    assert len(resumed) == 16 and resumed < straight, "the second rollout, with the seeds it would have had"
+    assert len(resumed) == 16 + 12 and resumed < straight, "the second rollout, with the seeds it would have had"
 
 
 def stop_in_the_second(record: Any) -> Any:
@@ -162,7 +163,7 @@ def test_an_evaluation_asks_for_all_of_a_benchmark_at_once(
         return generate(self, prompts, sampling, seeds=seeds)
 
     monkeypatch.setattr(Server, "generate", generate_and_count)
-    few = ["eval=lab", "eval.benchmarks.add.count=3", "eval.benchmarks.add.max_completion_tokens=4", "eval.batch=2"]
+    few = [*FEW, "eval.batch=2"]
     with stand_in.running() as url:
         directory = CellDir.create(composed(url, tmp_path, *few, "algo.rollouts=1", "compute.keep_model=false"))
         assert worker.train(directory, say=directory.status, is_main=True, began=0.0)
