@@ -17,6 +17,7 @@ os.environ.setdefault("TRL_EXPERIMENTAL_SILENCE", "1")
 
 import sys
 import time
+import traceback
 import warnings
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any
@@ -25,7 +26,8 @@ from rlvr_sweep.config.schema import Cell, Grading
 from rlvr_sweep.devices import cores_here
 from rlvr_sweep.errors import UserError
 from rlvr_sweep.evals.store import Share, Store
-from rlvr_sweep.protocol import USER_ERROR
+from rlvr_sweep.protocol import FAILED, USER_ERROR
+from rlvr_sweep.train import failure
 from rlvr_sweep.train.sampler_ranks import INTERRUPTED, read_word, spread
 
 if TYPE_CHECKING:
@@ -36,6 +38,10 @@ if TYPE_CHECKING:
 def main(words: Sequence[str]) -> int:
     try:
         wanted = [read_word(word) for word in words]
+    except UserError as error:
+        print(f"rlvr_sweep: {error}", file=sys.stderr)
+        return USER_ERROR
+    try:
         compute = wanted[0][0].job.cell.compute
         if compute.ranks > compute.nodes and wanted[0][0].share is None:
             return spread(wanted)
@@ -45,6 +51,10 @@ def main(words: Sequence[str]) -> int:
         return USER_ERROR
     except KeyboardInterrupt:
         return INTERRUPTED
+    except Exception as error:  # the process boundary, as in worker.py: the usual cause stands below the traceback
+        traceback.print_exc()
+        print(f"rlvr_sweep: {failure.reason(error, wanted[0][0].path)}", file=sys.stderr)
+        return FAILED
 
 
 def _sample(wanted: Sequence[tuple[Store, int]]) -> int:
