@@ -69,7 +69,7 @@ def test_zero_is_no_part_of_the_identity() -> None:
 
 
 HALF = ["model.dtype=bfloat16"]  # beside a float32 master copy
-LORA = [*HALF, "model.lora={rank: 4}"]
+LORA = [*HALF, "model.lora={rank: 16}"]  # adapters large enough that ZeRO-3 shards them
 CELLS = {  # name -> (ZeRO, further overrides, how it is run: to its end, or stopped in its second rollout)
     "ranks": (0, [], ("",)),
     "zero2": (2, [], ("",)),
@@ -146,6 +146,15 @@ def test_what_was_stopped_in_a_rollout_goes_on_exactly(name: str, ran: dict[str,
 def test_an_adapter_trained_in_shards_is_merged_whole(name: str, ran: dict[str, CellDir]) -> None:
     assert any(each.any() for key, each in weights(ran[name].path / "adapter").items() if "lora_B" in key)
     assert way(ran[name].path / "model").norm() > 0
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", ["lora2", "lora3"])
+def test_what_vllm_is_given_of_an_adapter_in_shards_is_the_merged_model(name: str, ran: dict[str, CellDir]) -> None:
+    pushed, model = weights(ran[name].path), weights(ran[name].path / "model")
+    assert pushed.keys() == model.keys()
+    for key, each in model.items():
+        torch.testing.assert_close(pushed[key], each, rtol=2**-7, atol=1e-5)  # a last digit of bfloat16
 
 
 @pytest.mark.slow
