@@ -109,8 +109,7 @@ def test_a_stopped_cell_goes_on_in_the_middle_of_a_rollout(
     assert record(stopped) == record(straight)
 
 
-@pytest.mark.parametrize("ends", ["stopped", "killed"])
-@pytest.mark.parametrize(("before", "after"), [(4, 2), (2, 4)])
+@pytest.mark.parametrize(("ends", "before", "after"), [("stopped", 4, 2), ("stopped", 2, 4), ("killed", 4, 2)])
 def test_what_goes_on_with_other_micro_batches_makes_the_same_updates(
     ends: str, before: int, after: int, make_cell: Callable[..., CellDir], monkeypatch: pytest.MonkeyPatch
 ) -> None:
