@@ -177,6 +177,16 @@ def test_an_evaluation_asks_for_all_of_a_benchmark_at_once(
         ("/v1/models", {"data": [{"id": "x", "root": ROOT, "max_model_len": 64}]}, "takes 64 tokens, the cell's compl"),
         ("/version", {"version": "0.28.0"}, "runs vLLM 0.28.0, here is 0.26.0"),
         ("/server_info", {"vllm_config": {}}, "takes no weights"),
+        (
+            "/server_info",
+            {
+                "vllm_config": {
+                    "weight_transfer_config": {"backend": "nccl"},
+                    "model_config": {"dtype": "torch.bfloat16"},
+                }
+            },
+            "computes in bfloat16, the cell in model.dtype=float32",
+        ),
         ("/server_info", ..., "without VLLM_SERVER_DEV_MODE=1"),
         ("/version", ..., "one of an older TRL"),
         ("/version", {}, "it is no vLLM server"),
@@ -196,7 +206,7 @@ def test_another_server_than_the_cell_needs_is_one_line(
         pass
     told = str(caught.value)
     assert said in told and "\n" not in told
-    assert told.endswith(f"trl vllm-serve --model {ROOT} --max_model_len 128")
+    assert told.endswith(f"trl vllm-serve --model {ROOT} --max_model_len 128 --dtype float32")
 
 
 def test_a_server_without_token_ids_is_one_line(

@@ -26,7 +26,7 @@ class StandIn:
         self.shift = 0.0  # what its log-probs are above the model's
         config = {
             "weight_transfer_config": {"backend": "nccl"},
-            "model_config": {"logprobs_mode": "processed_logprobs"},
+            "model_config": {"logprobs_mode": "processed_logprobs", "dtype": "torch.float32"},
         }
         self.answers: dict[str, Any] = {
             "/health": None,
