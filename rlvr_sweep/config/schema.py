@@ -234,7 +234,7 @@ class Eval(Strict):
     path: str | None = outside(None)  # a local file for a choice with one benchmark
     every: int = Field(0, ge=0)
     before: bool = True
-    batch: int = outside(64, ge=1)  # completions a generate call and rank
+    batch: int = outside(64, ge=1)  # completions a generate call and rank; vLLM batches by itself
 
     @model_validator(mode="before")
     @classmethod

@@ -11,13 +11,15 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol
 
-from rlvr_sweep.config.schema import Benchmark, MathGrader
+from rlvr_sweep.config.schema import Benchmark, Cell, MathGrader
 from rlvr_sweep.data.templates import respond
 from rlvr_sweep.draws import draw
 from rlvr_sweep.grading import authors, rules
 from rlvr_sweep.grading.extraction import extract
 from rlvr_sweep.grading.pool import Grader, Verifier
 from rlvr_sweep.rewards.text import has_code
+
+VLLM_BATCH = 4096  # completions a call, which it batches itself; a kill of what only samples loses no more
 
 
 @dataclass(frozen=True)
@@ -47,6 +49,12 @@ class Ranks:
     rank: int
     size: int
     gather: Callable[[list[Any]], list[Any]]
+
+
+def at_once(cell: Cell) -> int:
+    """Completions a generate call and rank. For vLLM not the few of eval.batch: each call ends with its longest
+    completion, and begins with a push of the weights where the engine sleeps."""
+    return cell.eval.batch if cell.compute.backend == "hf" else max(cell.eval.batch, VLLM_BATCH)
 
 
 def evaluate(

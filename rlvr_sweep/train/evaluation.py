@@ -13,7 +13,7 @@ from transformers import TrainerCallback
 
 from rlvr_sweep.config.schema import Cell
 from rlvr_sweep.evals.rows import is_sound, path, write
-from rlvr_sweep.evals.sampling import Ranks, Task, evaluate
+from rlvr_sweep.evals.sampling import Ranks, Task, at_once, evaluate
 from rlvr_sweep.grading.pool import Grader
 from rlvr_sweep.train.generation import Sampling
 from rlvr_sweep.train.metrics import mean
@@ -79,7 +79,7 @@ class Evaluation(TrainerCallback):
                 cell_id=self.cell_id,
                 step=step,
                 seed=self.cell.seed,
-                batch=self.cell.eval.batch,
+                batch=at_once(self.cell),
                 ranks=ranks,
                 by=self.cell.grading.grader,
             )

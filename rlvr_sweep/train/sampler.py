@@ -17,6 +17,7 @@ os.environ.setdefault("TRL_EXPERIMENTAL_SILENCE", "1")
 
 import sys
 import time
+import traceback
 import warnings
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any
@@ -25,19 +26,22 @@ from rlvr_sweep.config.schema import Cell, Grading
 from rlvr_sweep.devices import cores_here
 from rlvr_sweep.errors import UserError
 from rlvr_sweep.evals.store import Share, Store
-from rlvr_sweep.protocol import USER_ERROR
+from rlvr_sweep.protocol import FAILED, USER_ERROR
+from rlvr_sweep.train import failure
 from rlvr_sweep.train.sampler_ranks import INTERRUPTED, read_word, spread
 
 if TYPE_CHECKING:
     from rlvr_sweep.train.generation import Backend
     from rlvr_sweep.train.sampler_tasks import Made
 
-VLLM_BATCH = 4096  # completions a call, which it batches itself; a kill loses no more
-
 
 def main(words: Sequence[str]) -> int:
     try:
         wanted = [read_word(word) for word in words]
+    except UserError as error:
+        print(f"rlvr_sweep: {error}", file=sys.stderr)
+        return USER_ERROR
+    try:
         compute = wanted[0][0].job.cell.compute
         if compute.ranks > compute.nodes and wanted[0][0].share is None:
             return spread(wanted)
@@ -47,6 +51,10 @@ def main(words: Sequence[str]) -> int:
         return USER_ERROR
     except KeyboardInterrupt:
         return INTERRUPTED
+    except Exception as error:  # the process boundary, as in worker.py: the usual cause stands below the traceback
+        traceback.print_exc()
+        print(f"rlvr_sweep: {failure.reason(error, wanted[0][0].path)}", file=sys.stderr)
+        return FAILED
 
 
 def _sample(wanted: Sequence[tuple[Store, int]]) -> int:
@@ -126,7 +134,7 @@ def _backends(cell: Cell, *, ends: list[int], window: int, use_cpu: bool) -> "Ca
 
 def _one(store: Store, samples: int, made: "Made", *, backend: Any, tokenizer: Any, grader: Any) -> None:
     """All that is missing of one job."""
-    from rlvr_sweep.evals.sampling import Ranks, evaluate
+    from rlvr_sweep.evals.sampling import Ranks, at_once, evaluate
     from rlvr_sweep.train.generation import Sampling
 
     cell, bench = store.job.cell, store.job.benchmark
@@ -144,7 +152,7 @@ def _one(store: Store, samples: int, made: "Made", *, backend: Any, tokenizer: A
     def generate(prompts: Any, *, seeds: Any) -> list[tuple[list[int], bool]]:
         return [(sample.ids, sample.truncated) for sample in engine.generate(prompts, sampling, seeds=seeds)]
 
-    size = max(cell.eval.batch, VLLM_BATCH) if cell.compute.backend == "vllm" else cell.eval.batch
+    size = at_once(cell)
     name = store.path.name + (f", process {store.share.index + 1} of {store.share.of}" if store.share else "")
     with _Bar(name, total=len(missing)) as bar:
         for start in range(0, len(missing), size):

@@ -13,6 +13,7 @@ from typing import Any
 
 import torch
 from trl.trainer.grpo_trainer import GRPOTrainer
+from trl.trainer.utils import split_tensor_dict
 
 from rlvr_sweep.config.rules import arm, epsilons
 from rlvr_sweep.config.schema import Cell
@@ -29,7 +30,7 @@ from rlvr_sweep.train.recorder import Recorder
 from rlvr_sweep.train.rollouts import Group, Member, Rollouts
 from rlvr_sweep.train.scoring import Scorer
 from rlvr_sweep.train.stepstats import StepStats
-from rlvr_sweep.train.vllm_engine import colocated
+from rlvr_sweep.train.vllm_engine import colocated, compute_in
 from rlvr_sweep.train.vllm_server import served
 
 AT_ONCE = 4  # micro-batches in a pass that no gradient follows: it keeps one layer's activations, not all
@@ -60,6 +61,8 @@ class RLVRTrainer(GRPOTrainer):
         self._is_told = False  # that no completion of a rollout holds an answer
         low, high = epsilons(cell)
         self.stats = StepStats(low=low, high=high, dual=cell.clip.dual, has_reference=cell.estimator.kl > 0)
+        if cell.compute.backend == "vllm":
+            compute_in(cell.model.dtype)
         super().__init__(reward_funcs=self._reward, **kwargs)
         whole: Any = self.model
         self._padded = obstacle(whole.get_base_model() if hasattr(whole, "peft_config") else whole)
@@ -238,7 +241,6 @@ class RLVRTrainer(GRPOTrainer):
         in_the_middle = self.state.global_step % self.batch.updates != 0
         torch.save(
             {
-                "step": self._step,
                 "buffered": self._buffered_inputs if in_the_middle else None,
                 "rollout": self._rollout,
                 "clips": self._clips,
@@ -258,6 +260,18 @@ class RLVRTrainer(GRPOTrainer):
         # Over several nodes it is called cpu:0, which torch cannot load.
         place = "cpu" if device.type == "cpu" else device
         saved = torch.load(self._buffer_file(checkpoint), map_location=place, weights_only=False)
-        self._step, self._buffered_inputs = saved["step"], saved["buffered"]
+        # TRL counts micro-batches, which may be others by now: smaller ones, where a GPU's memory was used up.
+        self._step = self.state.global_step * self.batch.gradient_accumulation_steps
+        self._buffered_inputs = self._cut(saved["buffered"])
         self._rollout, self._clips = saved["rollout"], saved["clips"]
         self.rollouts.consumed = saved.get("consumed", 0)
+
+    def _cut(self, rollout: list[dict[str, Any]] | None) -> list[dict[str, Any]] | None:
+        """The micro-batches of a rollout, cut as this run cuts them; the rows stay in their order."""
+        if rollout is None or len(rollout) == self.batch.steps_per_generation:
+            return rollout
+        whole = {
+            key: torch.cat([part[key] for part in rollout]) if isinstance(each, torch.Tensor) and each.ndim else each
+            for key, each in rollout[0].items()
+        }
+        return split_tensor_dict(whole, self.batch.steps_per_generation)

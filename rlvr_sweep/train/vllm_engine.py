@@ -12,6 +12,7 @@ import os
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager, nullcontext
+from functools import partial
 from typing import Any
 
 from rlvr_sweep.config.schema import Cell
@@ -77,7 +78,15 @@ class VLLM:
 def _sample(answer: Any, *, with_logprobs: bool) -> Sample:
     ids = list(answer.token_ids)
     drawn = [of[token].logprob for token, of in zip(ids, answer.logprobs, strict=True)] if with_logprobs else None
-    return Sample(ids, truncated=answer.finish_reason == "length", logprobs=drawn)
+    return Sample(ids, truncated=is_cut(answer.finish_reason), logprobs=drawn)
+
+
+def is_cut(reason: str | None) -> bool:
+    """Whether the length limit ended a completion, or else an end token or a stop string. ConnectionAbortedError where
+    vLLM gave it up: an engine that is being ended answers with what it has so far."""
+    if reason not in ("stop", "length"):
+        raise ConnectionAbortedError(f"vLLM gave a completion up: {reason}")
+    return reason == "length"
 
 
 def alone(folder: str, *, dtype: str, window: int, memory: float = 0.9) -> Any:
@@ -95,6 +104,15 @@ def alone(folder: str, *, dtype: str, window: int, memory: float = 0.9) -> Any:
         seed=0,
         logprobs_mode="processed_logprobs",
     )
+
+
+def compute_in(dtype: str) -> None:
+    """What the engine that TRL is about to make computes in: TRL leaves it to the model's files, and those in float16
+    would be sampled from otherwise than the trainer, `label` and `align` compute."""
+    from trl.generation import vllm_generation
+
+    made: Any = vars(vllm_generation)
+    made["LLM"] = partial(made["LLM"], dtype=dtype)
 
 
 def colocated(trainer: Any) -> VLLM:

@@ -29,7 +29,7 @@ from rlvr_sweep.config.schema import Cell
 from rlvr_sweep.errors import UserError
 from rlvr_sweep.train.generation import Sample, Sampling
 from rlvr_sweep.train.model import folder
-from rlvr_sweep.train.vllm_engine import pusher, request
+from rlvr_sweep.train.vllm_engine import is_cut, pusher, request
 
 PATIENCE_S = 300.0  # for a server that is being started beside us
 RETRIES_S = (1.0, 5.0, 20.0)
@@ -112,7 +112,7 @@ class Server:
         body = {"model": self.model, "token_ids": ids, "sampling_params": asked}
         [choice] = self._ask_again(GENERATE, body)["choices"]
         drawn = [token["logprob"] for token in choice["logprobs"]["content"]] if sampling.logprobs else None
-        return Sample(choice["token_ids"], truncated=choice["finish_reason"] == "length", logprobs=drawn)
+        return Sample(choice["token_ids"], truncated=is_cut(choice["finish_reason"]), logprobs=drawn)
 
 
 def served(trainer: Any) -> Server:
@@ -158,7 +158,9 @@ def hold(cell: Cell, *, window: int, is_main: bool) -> Iterator[None]:
 def check(cell: Cell, server: Server, *, window: int, is_main: bool) -> None:
     """UserError where nobody answers within PATIENCE_S, or the server is another one than the cell needs."""
     key, where = f"compute.vllm_server: {server.url}", folder(cell)
-    start = f"start it on other GPUs: CUDA_VISIBLE_DEVICES=N trl vllm-serve --model {where} --max_model_len {window}"
+    dtype = cell.model.dtype
+    command = f"trl vllm-serve --model {where} --max_model_len {window} --dtype {dtype}"
+    start = f"start it on other GPUs: CUDA_VISIBLE_DEVICES=N {command}"
     _wait(server, f"{key} does not answer", start, is_main=is_main)
     try:
         version = server.ask("/version")["version"]
@@ -181,6 +183,9 @@ def check(cell: Cell, server: Server, *, window: int, is_main: bool) -> None:
         raise UserError(f"{key} serves {root}, the cell's model is {where}; {start}")
     if served["max_model_len"] < window:
         raise UserError(f"{key} takes {served['max_model_len']} tokens, the cell's completions reach {window}; {start}")
+    there = str(info["model_config"].get("dtype")).removeprefix("torch.")
+    if there in ("float16", "bfloat16", "float32") and there != dtype:
+        raise UserError(f"{key} computes in {there}, the cell in model.dtype={dtype}; {start}")
     if cell.estimator.rollout_correction != "none" and info["model_config"]["logprobs_mode"] != "processed_logprobs":
         raise UserError(f"{key} was started without --logprobs-mode processed_logprobs; {start}")
     if is_main:

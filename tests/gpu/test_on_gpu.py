@@ -35,7 +35,7 @@ needs_two = pytest.mark.skipif(GPUS < 2, reason="one GPU")
 
 DEVICE = "compute.device=cuda"
 LAB = ["tracking=off", DEVICE, "algo.rollouts=10", "eval.benchmarks.add.count=32"]
-# Heads of 128, which vLLM's attention kernels take; its files are in bfloat16, which is what vLLM then computes in.
+# Heads of 128, which vLLM's attention kernels take.
 SMALL = {"hidden_size": 512, "intermediate_size": 1024, "num_hidden_layers": 2, "num_attention_heads": 4}
 
 

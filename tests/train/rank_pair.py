@@ -4,7 +4,7 @@
     run_pair(tmp_path, [f"{cell.path}@2", str(cell.path)])        # in a test: [STOPPED, DONE]
 
 CELL_DIR@2 is asked to stop once step 2 is on record (so after step 3), by a signal that only rank 0 gets. CODES.json
-takes the exit codes of rank 0.
+takes the exit codes of rank 0. A LoRA cell leaves pushed.safetensors: the weights that vLLM would be given at its end.
 """
 
 import gc
@@ -15,17 +15,22 @@ import subprocess
 import sys
 from collections.abc import Sequence
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import torch.distributed as dist
+from safetensors.torch import save_file
 from transformers.integrations.deepspeed import unset_hf_deepspeed_config
+from trl.distributed import DistributedBackend
 
+from rlvr_sweep.cell_dir import CellDir
 from rlvr_sweep.train import worker
 from rlvr_sweep.train.recorder import Recorder
+from rlvr_sweep.train.vllm_engine import merged
 from tests.conftest import ROOT
 
 PATIENCE_S = 300
-record_step = Recorder.step
+record_step, finish = Recorder.step, worker._finish
 
 
 def run_pair(folder: Path, words: Sequence[str]) -> list[int]:
@@ -49,8 +54,19 @@ def stop_at(step: int | None) -> None:
     Recorder.step = step_and_stop  # rank 0 alone has a recorder
 
 
+def push_and_finish(directory: CellDir, trainer: Any, tokenizer: Any, *, is_main: bool) -> None:
+    if trainer.cell.model.lora is not None:
+        engine: Any = SimpleNamespace(model=trainer.model, _dist=DistributedBackend(trainer.accelerator))
+        engine._fix_param_name_to_vllm = lambda name: name
+        pushed = {name: weight.detach().clone() for name, weight in merged(engine)}
+        if is_main:
+            save_file(pushed, directory.path / "pushed.safetensors")
+    finish(directory, trainer, tokenizer, is_main=is_main)
+
+
 def main(argv: list[str]) -> int:
     out, *cells = argv
+    worker._finish = push_and_finish
     codes = []
     for word in cells:
         path, _, step = word.partition("@")

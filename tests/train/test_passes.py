@@ -106,11 +106,14 @@ def test_a_pass_computes_no_more_than_the_tokens_there_are(
     if checkpointing:
         found.gradient_checkpointing_enable({"use_reentrant": False})
     forward = found.model.forward
-    monkeypatch.setattr(found.model, "forward", lambda **kw: seen.append(kw["input_ids"].shape) or forward(**kw))
+    monkeypatch.setattr(found.model, "forward", lambda **kw: seen.append(kw) or forward(**kw))
     part = batch()
     ids, mask = joined(part)
     logps, entropies = token_log_probs(found, ids, mask, keep=12)
-    assert seen == [(1, sum(PROMPTS) + sum(COMPLETIONS))] and entropies is not None
+    [given] = seen
+    rows = [n + m for n, m in zip(PROMPTS, COMPLETIONS, strict=True)]
+    assert given["input_ids"].shape == (1, sum(rows)) and entropies is not None
+    assert given["position_ids"].tolist() == [[place for length in rows for place in range(length)]]
     expected = gradients(found, *trls(found, ids, mask), part)
     for a, b in zip(expected, gradients(found, logps, entropies, part), strict=True):
         torch.testing.assert_close(a, b, atol=1e-5, rtol=1e-4)

@@ -8,13 +8,16 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import pyarrow.parquet as pq
 import pytest
 
 from rlvr_sweep.cell_dir import CellDir
+from rlvr_sweep.config.compose import compose_or_refuse
 from rlvr_sweep.errors import UserError
 from rlvr_sweep.shapes.memory import checkpoint_bytes
 from rlvr_sweep.train import worker
 from rlvr_sweep.train.recorder import Recorder
+from tests.conftest import TINY
 
 
 class Killed(BaseException):
@@ -39,10 +42,14 @@ def record(directory: CellDir) -> dict[str, str]:
     )
     files = [p for pattern in patterns for p in sorted(directory.path.glob(pattern))]
     assert any(p.suffix == ".safetensors" for p in files)
-    gradients = [json.loads(line)["grad_norm"] for line in (directory.path / "metrics.jsonl").read_text().splitlines()]
+    gradients = [row["grad_norm"] for row in metrics(directory)]
     assert len(gradients) == 8
     assert any(g > 0 for g in gradients), "nothing was learnt, so nothing could differ"
     return {str(p.relative_to(directory.path)): hashlib.sha256(p.read_bytes()).hexdigest() for p in files}
+
+
+def metrics(directory: CellDir) -> list[dict[str, Any]]:
+    return [json.loads(line) for line in (directory.path / "metrics.jsonl").read_text().splitlines()]
 
 
 def at_step(monkeypatch: pytest.MonkeyPatch, step: int, act: Callable[[], Any]) -> None:
@@ -100,6 +107,31 @@ def test_a_stopped_cell_goes_on_in_the_middle_of_a_rollout(
     assert [p.name for p in (stopped.path / "checkpoints").iterdir()] == ["checkpoint-3"]
     assert run(stopped)
     assert record(stopped) == record(straight)
+
+
+@pytest.mark.parametrize(("ends", "before", "after"), [("stopped", 4, 2), ("stopped", 2, 4), ("killed", 4, 2)])
+def test_what_goes_on_with_other_micro_batches_makes_the_same_updates(
+    ends: str, before: int, after: int, make_cell: Callable[..., CellDir], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """After the GPU's memory was used up, say: in the middle of a rollout, or between two."""
+    straight = make_cell("estimator.kl=0.1", "compute.micro_batch=4", runs="straight")
+    other = make_cell("estimator.kl=0.1", f"compute.micro_batch={before}", runs="other")
+    assert run(straight)
+    if ends == "stopped":
+        at_step(monkeypatch, 2, lambda: os.kill(os.getpid(), signal.SIGUSR1))
+        assert not run(other)
+    else:
+        at_step(monkeypatch, 3, kill)
+        with pytest.raises(Killed):
+            run(other)
+    lines = [*TINY, "estimator.kl=0.1", f"compute.micro_batch={after}", f"runs={other.path.parent}"]
+    other.update(compose_or_refuse(lines, multirun=False)[0])
+    assert other.cell.compute.micro_batch == after and run(other)
+    rows = [pq.read_table(each.path / "rollouts").select(["text"]) for each in (straight, other)]
+    assert rows[0] == rows[1]
+    mine, theirs = metrics(straight), metrics(other)
+    for key in ("grad_norm", "loss", "ratio/max"):
+        assert [row[key] for row in theirs] == pytest.approx([row[key] for row in mine], rel=1e-3, abs=1e-6)
 
 
 @pytest.mark.parametrize(("step", "overrides"), [(1, []), (4, []), (7, []), (5, DYNAMIC)])

@@ -18,6 +18,8 @@ from rlvr_sweep.evals.jobs import benchmark_job, compose, with_model
 from rlvr_sweep.evals.store import Store
 from rlvr_sweep.lab.families import model_dir
 from rlvr_sweep.labels.commands import label_job
+from rlvr_sweep.protocol import FAILED
+from rlvr_sweep.train import sampler
 from rlvr_sweep.train.generation import HuggingFace, Sampling, Untrained
 from rlvr_sweep.train.model import load
 from rlvr_sweep.train.sampler import _sample
@@ -176,6 +178,19 @@ def test_vllm_samples_without_the_weights_in_this_process(tmp_path: Path, monkey
     [options] = made
     assert options["folder"] == str(model_dir("olmo")) and options["dtype"] == cell.cell.model.dtype
     assert 64 < options["window"] < 128  # the longest question and 64 tokens more
+
+
+def test_the_usual_cause_of_a_librarys_error_stands_last(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def fail(*args: Any, **kwargs: Any) -> None:
+        raise torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 20 GiB")
+
+    monkeypatch.setattr(Untrained, "generate", fail)
+    store = Store.create(benchmark_job(composed(tmp_path), "add"))
+    assert sampler.main([f"2:{store.path}"]) == FAILED
+    last = capsys.readouterr().err.splitlines()[-1]
+    assert last.startswith("rlvr_sweep: OutOfMemoryError: CUDA out of memory. Tried to allocate 20 GiB; the GPU's mem")
 
 
 def test_vllm_without_a_gpu_is_one_line(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

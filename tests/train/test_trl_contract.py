@@ -76,6 +76,7 @@ def test_what_trl_does_with_a_vllm_engine() -> None:
     push = inspect.getsource(VLLMGeneration.sync_weights)
     for mark in ("self.llm = LLM(", "model=model.name_or_path", "self._llm_weights_sleeping = self.enable_sleep_mode"):
         assert mark in start
+    assert "dtype" not in start  # compute_in says it
     for mark in ('self.llm.wake_up(tags=["weights"])', "in self._iter_named_params()", "self.llm.reset_prefix_cache()"):
         assert mark in push
     for mark in ("self.vllm_client.update_named_params(", "self.vllm_client.reset_prefix_cache()"):  # of a server

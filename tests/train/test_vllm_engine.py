@@ -10,13 +10,14 @@ import pytest
 import torch
 from peft import LoraConfig, get_peft_model
 from transformers import AutoModelForCausalLM
+from trl.generation import vllm_generation
 from trl.generation.vllm_generation import VLLMGeneration
 
 from rlvr_sweep.config.schema import Compute
 from rlvr_sweep.errors import UserError
 from rlvr_sweep.lab.families import model_dir
 from rlvr_sweep.train.generation import Sampling
-from rlvr_sweep.train.vllm_engine import VLLM, colocated, merged, require
+from rlvr_sweep.train.vllm_engine import VLLM, colocated, compute_in, merged, require
 
 
 class Engine:
@@ -133,6 +134,23 @@ def test_an_engine_that_sleeps_is_given_its_weights_again() -> None:
     backend.generate([], Sampling(1, 1.0), seeds=[])  # a rank without prompts takes part in the push
     once = ["push", "wake kv_cache", "generate", "sleep 2"]
     assert engine.events == [*once, "push", "wake kv_cache", "sleep 2"]
+
+
+def test_the_engine_beside_the_trainer_computes_in_the_models_dtype(monkeypatch: pytest.MonkeyPatch) -> None:
+    made: list[dict[str, Any]] = []
+    monkeypatch.setattr(vllm_generation, "LLM", lambda **options: made.append(options) or Engine(), raising=False)
+    monkeypatch.setattr(vllm_generation, "is_vllm_available", lambda: True)
+    for name in ("RANK", "LOCAL_RANK", "WORLD_SIZE", "MASTER_ADDR", "MASTER_PORT"):  # TRL sets them
+        monkeypatch.setenv(name, "0")
+    state = SimpleNamespace(deepspeed_plugin=None)
+    accelerator: Any = SimpleNamespace(num_processes=1, process_index=0, local_process_index=0, state=state)
+    accelerator.wait_for_everyone = lambda: None
+    model: Any = torch.nn.Linear(1, 1)
+    model.name_or_path = "DIR"
+    for dtype in ("float32", "bfloat16"):
+        compute_in(dtype)
+        VLLMGeneration(model, accelerator, None)  # pyright: ignore[reportArgumentType]
+    assert [(options["model"], options["dtype"]) for options in made] == [("DIR", "float32"), ("DIR", "bfloat16")]
 
 
 def test_a_lora_model_hands_over_merged_weights_and_keeps_its_own() -> None:

@@ -2,6 +2,7 @@
 another one."""
 
 import json
+from contextlib import suppress
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -15,6 +16,7 @@ from rlvr_sweep.lab.families import model_dir
 from rlvr_sweep.train import vllm_server, worker
 from rlvr_sweep.train.generation import Sampling
 from rlvr_sweep.train.model import load
+from rlvr_sweep.train.trainer import RLVRTrainer
 from rlvr_sweep.train.vllm_server import Server, hold, served
 from tests.train.vllm_stand_in import StandIn, behind, joined, log_probs
 
@@ -22,6 +24,8 @@ ROOT = str(model_dir("olmo"))
 LINES = ["model=lab/olmo", "tracking=off", "grading.workers=1", "compute.device=cpu", "eval=none", "algo.rollouts=2"]
 LINES += ["algo.prompts_per_rollout=4", "algo.completions_per_prompt=4", "algo.updates_per_rollout=2"]
 LINES += ["algo.max_completion_tokens=24", "reward=random"]
+FEW = ["eval=lab", "eval.benchmarks.add.count=3", "eval.benchmarks.add.max_completion_tokens=4"]  # of 4 samples each
+EACH = ["compute.checkpoint_every=1", "data.count=4", *FEW]  # each rollout visits each row
 SERVER = ["compute.backend=vllm_server", "compute.vllm_server={url}"]
 
 
@@ -68,6 +72,15 @@ def test_a_broken_connection_is_asked_again_and_the_answer_is_the_same(stand_in:
         assert stand_in.broken == 0 and len(stand_in.asked) == 2
 
 
+def test_what_a_server_that_is_being_ended_has_so_far_is_no_completion(stand_in: StandIn) -> None:
+    stand_in.ended_by = "abort"
+    with (
+        stand_in.running() as url,
+        pytest.raises(ConnectionError, match=r"is gone \(vLLM gave a completion up: abort\); start it and the cell"),
+    ):
+        Server(url).generate([[5, 6]], Sampling(6, 1.0), seeds=[3])
+
+
 def test_no_rank_asks_before_the_weights_are_there(stand_in: StandIn) -> None:
     events: list[str] = []
     trainer: Any = SimpleNamespace(
@@ -106,6 +119,57 @@ def test_a_cell_trains_with_a_server_as_it_does_without(
     assert one == other and len(one) == 4
 
 
+def test_seeds_are_the_cells_own_and_a_resumed_cell_goes_on_with_them(
+    stand_in: StandIn, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("trl.trainer.grpo_trainer.VLLMGeneration", joined(stand_in))
+
+    def train(name: str, *lines: str) -> set[tuple[int, tuple[int, ...]]]:
+        """(seed, prompt) of what was asked for."""
+        directory, before = CellDir.create(composed(url, tmp_path / name, *EACH, *lines)), len(stand_in.asked)
+        with suppress(KeyboardInterrupt):
+            worker.train(directory, say=directory.status, is_main=True, began=0.0)
+        return {(one["seed"], tuple(one["prompt"])) for one in stand_in.asked[before:]}
+
+    with stand_in.running() as url:
+        straight, again, other = train("straight"), train("again"), train("other", "seed=1")
+        with monkeypatch.context() as patch:
+            patch.setattr(RLVRTrainer, "_record_rollout", stop_in_the_second(RLVRTrainer._record_rollout))
+            killed = train("killed")
+        resumed = train("killed")
+    assert len(straight) == 32 + 12 and again == straight == killed  # both evaluations have the same seeds
+    assert not {seed for seed, _ in straight} & {seed for seed, _ in other}
+    assert len(resumed) == 16 + 12 and resumed < straight, "the second rollout, with the seeds it would have had"
+
+
+def stop_in_the_second(record: Any) -> Any:
+    def record_or_stop(self: RLVRTrainer, number: int, *args: Any) -> None:
+        if number == 2:
+            raise KeyboardInterrupt
+        record(self, number, *args)
+
+    return record_or_stop
+
+
+def test_an_evaluation_asks_for_all_of_a_benchmark_at_once(
+    stand_in: StandIn, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """vLLM batches by itself; in calls of eval.batch each would wait for its longest completion."""
+    monkeypatch.setattr("trl.trainer.grpo_trainer.VLLMGeneration", joined(stand_in))
+    sizes, generate = [], Server.generate
+
+    def generate_and_count(self: Server, prompts: Any, sampling: Sampling, *, seeds: Any) -> Any:
+        sizes.append(len(prompts))
+        return generate(self, prompts, sampling, seeds=seeds)
+
+    monkeypatch.setattr(Server, "generate", generate_and_count)
+    few = [*FEW, "eval.batch=2"]
+    with stand_in.running() as url:
+        directory = CellDir.create(composed(url, tmp_path, *few, "algo.rollouts=1", "compute.keep_model=false"))
+        assert worker.train(directory, say=directory.status, is_main=True, began=0.0)
+    assert sizes == [12, 16, 12]  # before, the rollout, after
+
+
 @pytest.mark.parametrize(
     ("path", "answer", "said"),
     [
@@ -113,6 +177,16 @@ def test_a_cell_trains_with_a_server_as_it_does_without(
         ("/v1/models", {"data": [{"id": "x", "root": ROOT, "max_model_len": 64}]}, "takes 64 tokens, the cell's compl"),
         ("/version", {"version": "0.28.0"}, "runs vLLM 0.28.0, here is 0.26.0"),
         ("/server_info", {"vllm_config": {}}, "takes no weights"),
+        (
+            "/server_info",
+            {
+                "vllm_config": {
+                    "weight_transfer_config": {"backend": "nccl"},
+                    "model_config": {"dtype": "torch.bfloat16"},
+                }
+            },
+            "computes in bfloat16, the cell in model.dtype=float32",
+        ),
         ("/server_info", ..., "without VLLM_SERVER_DEV_MODE=1"),
         ("/version", ..., "one of an older TRL"),
         ("/version", {}, "it is no vLLM server"),
@@ -132,7 +206,7 @@ def test_another_server_than_the_cell_needs_is_one_line(
         pass
     told = str(caught.value)
     assert said in told and "\n" not in told
-    assert told.endswith(f"trl vllm-serve --model {ROOT} --max_model_len 128")
+    assert told.endswith(f"trl vllm-serve --model {ROOT} --max_model_len 128 --dtype float32")
 
 
 def test_a_server_without_token_ids_is_one_line(

@@ -68,7 +68,8 @@ def test_zero_is_no_part_of_the_identity() -> None:
     assert len({compose_or_refuse([f"compute={name}"], multirun=False)[0].cell_id for name in presets}) == 1
 
 
-LORA = ["model.dtype=bfloat16", "model.lora={rank: 4}"]
+HALF = ["model.dtype=bfloat16"]  # beside a float32 master copy
+LORA = [*HALF, "model.lora={rank: 16}"]  # adapters large enough that ZeRO-3 shards them
 CELLS = {  # name -> (ZeRO, further overrides, how it is run: to its end, or stopped in its second rollout)
     "ranks": (0, [], ("",)),
     "zero2": (2, [], ("",)),
@@ -76,8 +77,12 @@ CELLS = {  # name -> (ZeRO, further overrides, how it is run: to its end, or sto
     "zero2-stopped": (2, [], ("@2",)),
     "zero3": (3, [], ("",)),
     "zero3-resumed": (3, [], ("@2", "")),
-    "lora": (3, LORA, ("",)),
-    "lora-resumed": (3, LORA, ("@2", "")),
+    "half": (2, HALF, ("",)),
+    "half-resumed": (2, HALF, ("@2", "")),
+    "lora2": (2, LORA, ("",)),
+    "lora2-resumed": (2, LORA, ("@2", "")),
+    "lora3": (3, LORA, ("",)),
+    "lora3-resumed": (3, LORA, ("@2", "")),
 }
 
 
@@ -130,16 +135,26 @@ def test_zero_makes_the_updates_of_plain_ranks(name: str, ran: dict[str, CellDir
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("name", ["zero2", "zero3", "lora"])
+@pytest.mark.parametrize("name", ["zero2", "zero3", "half", "lora2", "lora3"])
 def test_what_was_stopped_in_a_rollout_goes_on_exactly(name: str, ran: dict[str, CellDir]) -> None:
     assert len(steps(ran[name])) == 4
     assert digest(ran[f"{name}-resumed"]) == digest(ran[name])
 
 
 @pytest.mark.slow
-def test_an_adapter_trained_in_shards_is_merged_whole(ran: dict[str, CellDir]) -> None:
-    assert any(each.any() for name, each in weights(ran["lora"].path / "adapter").items() if "lora_B" in name)
-    assert way(ran["lora"].path / "model").norm() > 0
+@pytest.mark.parametrize("name", ["lora2", "lora3"])
+def test_an_adapter_trained_in_shards_is_merged_whole(name: str, ran: dict[str, CellDir]) -> None:
+    assert any(each.any() for key, each in weights(ran[name].path / "adapter").items() if "lora_B" in key)
+    assert way(ran[name].path / "model").norm() > 0
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", ["lora2", "lora3"])
+def test_what_vllm_is_given_of_an_adapter_in_shards_is_the_merged_model(name: str, ran: dict[str, CellDir]) -> None:
+    pushed, model = weights(ran[name].path), weights(ran[name].path / "model")
+    assert pushed.keys() == model.keys()
+    for key, each in model.items():
+        torch.testing.assert_close(pushed[key], each, rtol=2**-7, atol=1e-5)  # a last digit of bfloat16
 
 
 @pytest.mark.slow

@@ -22,10 +22,11 @@ class StandIn:
     def __init__(self, root: str, *, backend: Any = None, window: int = 4096) -> None:
         self.backend, self.asked, self.lock = backend, [], threading.Lock()
         self.broken = 0  # how many posts from now on get no answer
+        self.ended_by: str | None = None  # what it says ended a completion, instead of what did
         self.shift = 0.0  # what its log-probs are above the model's
         config = {
             "weight_transfer_config": {"backend": "nccl"},
-            "model_config": {"logprobs_mode": "processed_logprobs"},
+            "model_config": {"logprobs_mode": "processed_logprobs", "dtype": "torch.float32"},
         }
         self.answers: dict[str, Any] = {
             "/health": None,
@@ -41,7 +42,8 @@ class StandIn:
             self.asked.append(asked | {"model": body["model"], "prompt": ids})
             how = Sampling(asked["max_tokens"], asked["temperature"], asked["top_p"])
             [sample] = self.backend.generate([ids], how, seeds=[asked["seed"]])
-        choice = {"index": 0, "token_ids": sample.ids, "finish_reason": "length" if sample.truncated else "stop"}
+        reason = self.ended_by or ("length" if sample.truncated else "stop")
+        choice = {"index": 0, "token_ids": sample.ids, "finish_reason": reason}
         if "logprobs" in asked:
             drawn = log_probs(self.backend.model, ids, sample.ids, temperature=asked["temperature"])
             choice["logprobs"] = {"content": [{"token": "token_id:0", "logprob": p + self.shift} for p in drawn]}
