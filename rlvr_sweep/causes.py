@@ -48,12 +48,13 @@ CAUSES = (
     ),
     (
         r"Free memory on device .* is less than desired",
-        "other processes hold the GPU (`nvidia-smi`), or compute.vllm_memory is too large: write a smaller one",
+        "other processes hold the GPU (`nvidia-smi`): wait for them, or export CUDA_VISIBLE_DEVICES with another; in "
+        "a cell that trains, a smaller compute.vllm_memory also makes room",
     ),
     (
         r"CUDA out of memory|CUDA error: out of memory|OutOfMemoryError",
-        "the GPU's memory is used up: write compute.micro_batch=1, a smaller compute.generate_batch, or another "
-        "compute preset; `python -m rlvr_sweep plan` estimates them",
+        "the GPU's memory is used up: write compute.micro_batch=1, a smaller compute.generate_batch (eval.batch where "
+        "nothing trains), or another compute preset; `python -m rlvr_sweep plan` estimates them",
     ),
     (
         r"driver version is insufficient|driver on your system is too old|no kernel image is available",
