@@ -68,12 +68,13 @@ def test_what_could_never_start_is_one_line(scratch: Path, capsys: pytest.Captur
     assert not list(scratch.glob("rlvr-probe-*"))
 
 
-SLOW = ["model=shape/tiny", "compute=cpu", "reward=random", "algo.prompts_per_rollout=128", "algo.max_prompt_tokens=256"]
+SLOW = ["model=shape/tiny", "compute=cpu", "reward=random", "algo.max_prompt_tokens=256"]
+SLOW += ["algo.prompts_per_rollout=128", "algo.max_completion_tokens=2048"]
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
 def test_who_stops_it_waits_for_nothing_and_has_nothing_left(scratch: Path, number: signal.Signals) -> None:
-    command = [sys.executable, "-m", "rlvr_sweep", "doctor", "--probe", *SLOW, "algo.max_completion_tokens=2048"]
+    command = [sys.executable, "-m", "rlvr_sweep", "doctor", "--probe", *SLOW]
     environment = {**os.environ, "TMPDIR": str(scratch), "HF_HOME": str(scratch / "hf")}
     process = subprocess.Popen(command, stderr=subprocess.PIPE, text=True, env=environment)
     assert process.stderr is not None
