@@ -32,7 +32,10 @@ def check(where: str, folder: Path, *, chat: bool) -> int | None:
         raise UserError(f"{where}: {fault}")
     _check_weights(where, folder)
     if not any((folder / name).is_file() for name in TOKENIZERS):
-        raise UserError(f"{where}: holds no tokenizer ({TOKENIZERS[0]}); save it there with `tokenizer.save_pretrained({folder.name!r})`")
+        raise UserError(
+            f"{where}: holds no tokenizer ({TOKENIZERS[0]}); save it there with "
+            f"`tokenizer.save_pretrained({folder.name!r})`"
+        )
     if chat and not _has_chat_template(where, folder):
         raise UserError(f"{where}: its tokenizer has no chat template; write model.template=raw or model.template=r1")
     context = config.get("max_position_embeddings")
