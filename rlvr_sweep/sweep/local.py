@@ -89,7 +89,8 @@ class Scheduler:
             compute = directory.cell.compute
             gpus, cores = len(self.slots.gpus), self.slots.cores
             part = packing.share(directory.cell, free=free, cores=cores, gpus=gpus, cells=len(directories))
-            wanted = need(compute, has_gpus=gpus > 0, share=part)
+            offloaded = memory.offloaded(directory.cell)
+            wanted = need(compute, has_gpus=gpus > 0, share=part, host=offloaded)
             check_nodes(compute.nodes)
             self.slots.check(wanted)
             check_installed(compute)

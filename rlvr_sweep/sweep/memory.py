@@ -48,13 +48,24 @@ def check(cell: Cell, total: int | None, *, gpus: int) -> None:
     )
 
 
+def offloaded(cell: Cell) -> int:
+    """Bytes of a node's own memory that a cell's offloading holds; 0 where its model is not known."""
+    if not cell.compute.offload:
+        return 0
+    try:
+        return estimate(cell).host
+    except Unknown:
+        return 0
+
+
 def on_gpus(cells: Sequence[Cell], gpus: tuple[str, ...]) -> list[Cell]:
     """Those that will run on GPUs: these, or others elsewhere."""
     return [c for c in cells if c.compute.device == "cuda" or (c.compute.device == "auto" and gpus)]
 
 
 def lines(cells: Sequence[Cell], total: int | None) -> list[str]:
-    """What `plan` says of cells that run on GPUs: the range of their estimates, and of which it knows nothing."""
+    """What `plan` says of cells that run on GPUs: the range of their estimates, the most that one of them offloads into
+    a node's own memory, and of which it knows nothing."""
     peaks: list[int] = []
     unknown: dict[str, None] = {}
     for cell in cells:
@@ -67,7 +78,13 @@ def lines(cells: Sequence[Cell], total: int | None) -> list[str]:
     span = " to ".join(dict.fromkeys(_gigabytes(size) for size in (min(peaks), max(peaks))))
     of = f" of {total / 1e9:,.0f} GB" if total else ""
     more = ", more than there is" if total is not None and max(peaks) > total else ""
-    return [f"memory: about {span} GB{of} a GPU{more}", *unknown]
+    found = [f"memory: about {span} GB{of} a GPU{more}"]
+    if host := max(map(offloaded, cells)):
+        here = devices.memory_here()
+        of = f" of {here / 1e9:,.0f} GB" if total else ""  # without GPUs this is another machine than theirs
+        more = ", more than there is" if total and host > here else ""
+        found.append(f"memory: about {_gigabytes(host)} GB{of} of a node's own for a cell with compute.offload{more}")
+    return [*found, *unknown]
 
 
 def disk_lines(cells: Sequence[Cell], runs: Path) -> list[str]:

@@ -326,6 +326,12 @@ def test_plan_says_it_and_shows_its_terms(
     with_gpus(4)
     assert " GB of 151 GB a GPU\n" in plan(capsys, *lines)
     assert "more than there is" in plan(capsys, "model=shape/qwen2_5_7b", "compute=gpu")
+    offloading = ["model=shape/qwen2_5_7b,shape/qwen2_5_1_5b", "compute=zero2_offload"]
+    monkeypatch.setattr(devices, "memory_here", lambda: 128 << 30)
+    said = "memory: about 91 GB of 137 GB of a node's own for a cell with compute.offload"
+    assert f"{said}\n" in plan(capsys, *offloading)
+    monkeypatch.setattr(devices, "memory_here", lambda: 64 << 30)
+    assert "compute.offload, more than there is\n" in plan(capsys, *offloading)
     found: dict[str, Any] = json.loads(plan(capsys, *lines, "seed=0,1", "--json"))
     assert [entry["cells"] for entry in found["memory"]] == [2, 2]
     assert found["memory"][0]["terms"]["weights"] == 2 * QWEN_7B
@@ -345,3 +351,21 @@ def test_a_launch_refuses_what_cannot_fit_before_it_starts(
     lines = ["model=shape/qwen2_5_7b", "algo=spurious_rewards", "compute=gpu", "data=lab/add", "data.repeat=true"]
     assert main([*lines, "eval=none", f"runs={tmp_path}"]) == 2
     assert capsys.readouterr().err.splitlines()[0].startswith("rlvr_sweep: shape/qwen2_5_7b takes about 158 GB a GPU")
+
+
+def test_a_sweep_starts_no_more_than_may_offload_at_once(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, with_gpus: Callable[..., None]
+) -> None:
+    from rich.console import Console
+
+    from rlvr_sweep.cell_dir import CellDir
+    from rlvr_sweep.sweep import local
+
+    with_gpus(2)
+    monkeypatch.setattr(local, "check_installed", lambda compute: None)
+    monkeypatch.setattr(devices, "memory_here", lambda: 128 << 30)
+    lines = ["model=shape/qwen2_5_7b", "algo=spurious_rewards", "compute=zero2_offload", f"runs={tmp_path}", "seed=0,1"]
+    made = compose_or_refuse(lines, multirun=True)
+    found = local.Scheduler([CellDir.create(c) for c in made], settings=made[0].cell.sweep, console=Console())
+    first, second = [found.slots.take(wanted) for _, wanted in found._waiting]
+    assert first is not None and second is None  # 91 GB each of 137
