@@ -96,6 +96,8 @@ class Scheduler:
             check_installed(compute)
             if wanted.gpus:
                 memory.check(directory.cell, total, gpus=gpus)
+            else:
+                memory.check_cores(directory.cell)
             self._waiting.append((directory, wanted))
         self._running: list[CellProcess] = []
         # The imports of a fork server pay from the second cell on. They look for GPUs, so that it serves either cells

@@ -37,7 +37,8 @@ def check(cell: Cell, total: int | None, *, gpus: int) -> None:
     elif found.host > host:
         wanted, where, have = found.host, "of a node's own memory with compute.offload", f"{host / 1e9:,.0f}"
     else:
-        check_free(cell.model.name, found.peak, devices.gpus_here())
+        ranks = cell.compute.ranks // cell.compute.nodes
+        check_free(cell.model.name, found.peak, devices.gpus_here(), ranks=ranks)
         return
     from rlvr_sweep.sweep.remedy import remedy
 
@@ -46,6 +47,24 @@ def check(cell: Cell, total: int | None, *, gpus: int) -> None:
         f"{cell.model.name} takes about {wanted / 1e9:,.0f} GB {where}, there are {have}; {instead}, or "
         "compute.check_memory=false to try it"
     )
+
+
+def check_cores(cell: Cell) -> None:
+    """UserError where what a cell on cores surely holds, weights, gradients and Adam, is more than the machine has."""
+    if not cell.compute.check_memory:
+        return
+    try:
+        terms = estimate(cell).terms
+    except Unknown:
+        return
+    ranks = cell.compute.ranks // cell.compute.nodes
+    wanted = ranks * sum(terms.get(name, 0) for name in ("weights", "gradients", "optimizer", "reference"))
+    if wanted > (here := devices.memory_here()):
+        raise UserError(
+            f"{cell.model.name} takes more than {wanted / 1e9:,.0f} GB of memory on cores (weights, gradients, Adam), "
+            f"there are {here / 1e9:,.0f}; write a smaller model, compute=gpu where there is a GPU, or "
+            "compute.check_memory=false to try it"
+        )
 
 
 def offloaded(cell: Cell) -> int:

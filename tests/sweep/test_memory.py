@@ -369,3 +369,21 @@ def test_a_sweep_starts_no_more_than_may_offload_at_once(
     found = local.Scheduler([CellDir.create(c) for c in made], settings=made[0].cell.sweep, console=Console())
     first, second = [found.slots.take(wanted) for _, wanted in found._waiting]
     assert first is not None and second is None  # 91 GB each of 137
+
+
+def test_a_large_model_on_cores_is_refused_before_it_starts(
+    capsys: pytest.CaptureFixture[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from rlvr_sweep.sweep import local
+
+    monkeypatch.setattr(local.CellProcess, "start", lambda *args, **kwargs: pytest.fail("it started"))
+    monkeypatch.setattr(devices, "memory_here", lambda: 64 << 30)
+    lines = ["model=shape/qwen2_5_7b", "eval=none", "data.repeat=true", f"runs={tmp_path}"]
+    assert main(lines) == 2
+    assert "takes more than 122 GB of memory on cores (weights, gradients, Adam), there are 69; write a smaller" in (
+        capsys.readouterr().err
+    )
+    memory.check_cores(cell("compute=cpu", model="shape/llama3_2_3b"))
+    with pytest.raises(UserError, match=r"more than 103 GB"):  # 16 bytes a parameter, twice
+        memory.check_cores(cell("compute=cpu", "compute.ranks=2", model="shape/llama3_2_3b"))
+    memory.check_cores(cell("compute=cpu", "compute.check_memory=false"))
