@@ -10,7 +10,6 @@ was told to spend; LoRA, which makes another cell of it, is the last.
 import math
 from collections.abc import Iterator
 
-from rlvr_sweep.config import rules
 from rlvr_sweep.config.schema import Cell, Compute, Lora
 from rlvr_sweep.shapes.memory import estimate
 from rlvr_sweep.sweep.presets import ABOUT, fitting, is_larger, on, presets, said
@@ -56,7 +55,7 @@ def fits(cell: Cell, total: int, *, host: int) -> bool:
     """Whether it does as it is, in its share of a GPU."""
     found = estimate(cell, total)
     room = total * (cell.compute.share or 1.0)  # a share left open is made to fit
-    return found.peak <= room and found.host <= host and not rules.faults(cell)
+    return found.peak <= room and found.host <= host
 
 
 def _smaller(cell: Cell) -> Iterator[tuple[str, Cell]]:

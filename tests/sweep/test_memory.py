@@ -119,6 +119,15 @@ def test_what_zero_shards(preset: str, weights: float, gradients: float, optimiz
     assert terms.get("optimizer", 0) == int(optimizer * QWEN_7B)
 
 
+def test_what_is_gathered_and_what_the_head_takes() -> None:
+    embedding = 152_064 * 3584
+    whole, sharded = (sizes.estimate(cell(f"compute={name}")).terms for name in ("gpu", "zero3_x4"))
+    assert sharded["gathered_weights"] == 2 * QWEN_7B and sharded["gathered_layer"] == 2 * 2 * embedding
+    assert not {"gathered_weights", "gathered_layer"} & whole.keys()
+    # A tile of the fused head in bfloat16, the states of 4 rows and the head's gradient in float32.
+    assert whole["logits"] == 4096 * 32768 * 2 + 4 * 4096 * 3584 * 4 + 4 * embedding
+
+
 def test_lora_trains_little_and_keeps_the_base_in_bfloat16() -> None:
     found = sizes.estimate(cell("compute=gpu", "model.lora={rank: 16}"))
     assert found.trained == LORA_16
