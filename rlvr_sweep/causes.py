@@ -15,6 +15,11 @@ NCCL = (
 
 CAUSES = (
     (
+        r"torch sees \d+ GPUs|Torch not compiled with CUDA enabled",
+        "torch sees fewer GPUs than the driver lists: its row in `python -m rlvr_sweep doctor` says why; for a build "
+        "without CUDA: DEVICE=gpu make setup",
+    ),
+    (
         r"shared memory segment|extend /dev/shm|posix_fallocate|ncclShmOpen|Bus error|SIGBUS",
         "/dev/shm is too small: start the container with --ipc=host or --shm-size=16g, or export NCCL_SHM_DISABLE=1",
     ),

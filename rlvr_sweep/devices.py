@@ -64,8 +64,8 @@ class Gpu:
     used: int
 
     def is_in(self, visible: Sequence[str]) -> bool:
-        """Whether it is one of those that CUDA_VISIBLE_DEVICES names by number or UUID."""
-        return self.index in visible or self.uuid in visible
+        """Whether it is one of those that CUDA_VISIBLE_DEVICES names by number or UUID (its beginning does)."""
+        return self.index in visible or any(self.uuid.startswith(name) for name in visible if name.startswith("GPU-"))
 
 
 def gpus() -> list[Gpu]:

@@ -31,6 +31,8 @@ def lease(directory: CellDir) -> Lease:
     check_installed(cell.compute)
     if wanted.gpus:
         memory.check(cell, smallest(slots.gpus), gpus=len(slots.gpus))
+    else:
+        memory.check_cores(cell)
     given = slots.take(wanted)
     assert given is not None  # nobody else has taken of them
     return given

@@ -66,39 +66,39 @@ def faults(
     *, prompts: int, completions: int, updates: int, ranks: int, micro_batch: int | None
 ) -> list[tuple[str, str]]:
     """What does not divide, each as (key, what is wrong and the nearest values that do)."""
-    found = []
     size = prompts * completions
+    numbers = {"completions": completions, "updates": updates, "micro_batch": micro_batch}
+    fewer = fewer_ranks(prompts=prompts, ranks=ranks, **numbers)
     if prompts % ranks:
         legal = list(range(ranks, 2 * prompts + ranks, ranks))
-        found.append(
-            (
-                "algo.prompts_per_rollout",
-                f"{prompts} prompts cannot be split over {ranks} ranks in whole groups; "
-                f"write {nearest(prompts, legal)}",
-            )
+        found = (
+            "algo.prompts_per_rollout",
+            f"{prompts} prompts cannot be split over {ranks} ranks in whole groups; write {nearest(prompts, legal)}",
         )
-        return found
-    per_rank = size // ranks
-    if size % updates or per_rank % updates:
-        legal = [u for u in divisors(per_rank) if size % u == 0]
-        found.append(
-            (
-                "algo.updates_per_rollout",
-                f"a rollout of {prompts} x {completions} = {size} completions on {ranks} rank(s) cannot be cut into "
-                f"{updates} equal updates; write {nearest(updates, legal)}",
-            )
+    elif (per_rank := size // ranks) % updates:
+        found = (
+            "algo.updates_per_rollout",
+            f"a rollout of {prompts} x {completions} = {size} completions on {ranks} rank(s) cannot be cut into "
+            f"{updates} equal updates; write {nearest(updates, divisors(per_rank))}",
         )
-        return found
-    if micro_batch is not None and (per_rank // updates) % micro_batch:
-        legal = divisors(per_rank // updates)
-        found.append(
-            (
-                "compute.micro_batch",
-                f"an update of {per_rank // updates} completions a rank cannot be cut into "
-                f"micro-batches of {micro_batch}; write {nearest(micro_batch, legal)}",
-            )
+    elif micro_batch is not None and (per_rank // updates) % micro_batch:
+        found = (
+            "compute.micro_batch",
+            f"an update of {per_rank // updates} completions a rank cannot be cut into "
+            f"micro-batches of {micro_batch}; write {nearest(micro_batch, divisors(per_rank // updates))}",
         )
-    return found
+    else:
+        return []
+    key, text = found
+    return [(key, text + fewer)]
+
+
+def fewer_ranks(*, prompts: int, completions: int, updates: int, ranks: int, micro_batch: int | None) -> str:
+    """As in ", or compute.ranks=8": the most ranks, fewer than these, on which all divides; nothing where there are
+    none."""
+    parts = updates * (micro_batch or 1)
+    legal = [r for r in divisors(prompts) if r < ranks and prompts * completions % (r * parts) == 0]
+    return f", or compute.ranks={legal[-1]}" if legal else ""
 
 
 def plan(

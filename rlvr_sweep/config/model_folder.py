@@ -14,7 +14,8 @@ from typing import Any
 from rlvr_sweep.errors import UserError
 
 CAUSAL = ("ForCausalLM", "LMHeadModel")  # how the names of architectures end that write from left to right
-TOKENIZERS = ("tokenizer.json", "tokenizer_config.json", "tokenizer.model")
+# What holds a vocabulary. From a tokenizer_config.json alone transformers makes a tokenizer that knows no word.
+TOKENIZERS = ("tokenizer.json", "tokenizer.model", "vocab.json", "vocab.txt")
 
 
 def check(where: str, folder: Path, *, chat: bool) -> int | None:
@@ -31,18 +32,23 @@ def check(where: str, folder: Path, *, chat: bool) -> int | None:
         raise UserError(f"{where}: {fault}")
     _check_weights(where, folder)
     if not any((folder / name).is_file() for name in TOKENIZERS):
-        raise UserError(f"{where}: holds no tokenizer; save it there with `tokenizer.save_pretrained({folder.name!r})`")
+        raise UserError(
+            f"{where}: holds no tokenizer ({TOKENIZERS[0]}); save it there with "
+            f"`tokenizer.save_pretrained({folder.name!r})`"
+        )
     if chat and not _has_chat_template(where, folder):
         raise UserError(f"{where}: its tokenizer has no chat template; write model.template=raw or model.template=r1")
-    return config.get("max_position_embeddings")
+    context = config.get("max_position_embeddings")
+    return context if isinstance(context, int) else None
 
 
 def not_causal(architectures: Sequence[str] | None) -> str | None:
     """What is wrong with a config's architectures; None: nothing, or it names none."""
-    if not architectures or any(name.endswith(CAUSAL) for name in architectures):
+    named = [architectures] if isinstance(architectures, str) else [str(name) for name in architectures or ()]
+    if not named or any(name.endswith(CAUSAL) for name in named):
         return None
     return (
-        f"its architecture is {architectures[0]}, not that of a causal language model of text; write a model whose "
+        f"its architecture is {named[0]}, not that of a causal language model of text; write a model whose "
         "architecture ends with ForCausalLM"
     )
 
@@ -71,7 +77,10 @@ def _check_weights(where: str, folder: Path) -> None:
         raise UserError(f"{where}: holds no weights (*.safetensors); save the model there with `save_pretrained`")
     index = folder / "model.safetensors.index.json"
     if index.is_file():
-        listed = set(_json(where, index).get("weight_map", {}).values())
+        placed = _json(where, index).get("weight_map")
+        if not isinstance(placed, dict):
+            raise UserError(f"{where}: its {index.name} lists no files (weight_map); copy it again")
+        listed = set(placed.values())
         if missing := sorted(listed - {file.name for file in files}):
             raise UserError(
                 f"{where}: lacks {len(missing)} of {len(listed)} files, {missing[0]} first; copy them again"

@@ -108,11 +108,19 @@ def _batch_faults(cell: Cell) -> list[str]:
             "algo.updates_per_rollout: 1 update a rollout makes the ratio exactly 1, so clip=on can never act; write "
             f"{', '.join(rest)}{' or ' * bool(rest)}{last}{', or ' * bool(last)}clip=off_large_batch"
         ]
-    if clip.name == "off_small_rollout" and prompts % updates:
-        legal = list(range(updates, 2 * prompts + updates, updates))
+    if clip.name == "off_small_rollout" and prompts % (parts := updates * cell.compute.ranks):
+        over = f" and {cell.compute.ranks} ranks" if cell.compute.ranks > 1 else ""
+        legal = list(range(parts, 2 * prompts + parts, parts))
+        fewer = batch.fewer_ranks(
+            prompts=prompts // updates,
+            completions=algo.completions_per_prompt,
+            updates=1,
+            ranks=cell.compute.ranks,
+            micro_batch=_micro_batch(cell),
+        )
         return [
-            f"algo.prompts_per_rollout: clip=off_small_rollout divides {prompts} prompts by {updates} updates; "
-            f"write {batch.nearest(prompts, legal)}"
+            f"algo.prompts_per_rollout: clip=off_small_rollout divides {prompts} prompts by {updates} updates{over}; "
+            f"write {batch.nearest(prompts, legal)}{'' if prompts % updates else fewer}"
         ]
     if clip.name == "off_small_rollout":
         prompts //= updates

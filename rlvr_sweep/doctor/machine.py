@@ -36,6 +36,8 @@ import os, torch, torch.distributed as dist
 rank, backend = int(os.environ["RANK"]), os.environ["RLVR_SWEEP_PROBE"]
 device = torch.device("cuda", rank) if backend == "nccl" else torch.device("cpu")
 if backend == "nccl":
+    if rank >= torch.cuda.device_count():
+        raise RuntimeError(f"torch sees {torch.cuda.device_count()} GPUs")
     torch.cuda.set_device(device)
 dist.init_process_group(backend)
 one = torch.ones(1 << 20, device=device)

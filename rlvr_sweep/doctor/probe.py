@@ -1,30 +1,30 @@
-"""`doctor --probe`: two optimizer steps of a cell by the launcher and worker that a sweep uses, in a temporary folder.
+"""`doctor --probe`: two optimizer steps of a cell by the worker that a sweep starts, in a temporary folder.
 
     found = probe(["model=shape/qwen2_5_7b", "compute=zero2_x4"])
     found.passed, found.seconds, found.log, found.cause
 
 The cell is the one that the overrides make, cut to its first rollout (two of one update): no evaluations, no
-checkpoint, no model kept, no W&B. A folder is left behind only where it failed.
+checkpoint, no model kept, no W&B. A folder is left behind only where it failed; Ctrl-C ends it at once.
 """
 
 import dataclasses
 import json
 import resource
 import shutil
+import sys
 import tempfile
 import time
-from io import StringIO
 from pathlib import Path
 
-from rich.console import Console
-
 from rlvr_sweep import devices
+from rlvr_sweep.bench.running import lease, run_cell, stoppable
 from rlvr_sweep.causes import cause
 from rlvr_sweep.cell_dir import CellDir
 from rlvr_sweep.config import content, rules
 from rlvr_sweep.config.compose import Composed, compose_or_refuse
 from rlvr_sweep.config.schema import Cell, Eval
 from rlvr_sweep.protocol import DONE
+from rlvr_sweep.sweep.nodes import check as check_nodes
 
 STEPS = 2
 LINES = 15  # of the log, shown where it failed
@@ -72,7 +72,8 @@ def probe(lines: list[str]) -> Probed:
     cell = shortened(composed.cell, folder)
     short = Composed(cell=cell, overrides=composed.overrides, hashes=content.facts(cell).hashes, batch=rules.arm(cell))
     try:
-        found = _run(short)
+        with stoppable():
+            found = _run(short)
     except BaseException:  # Ctrl-C too: only what failed leaves its log
         shutil.rmtree(folder)
         raise
@@ -82,14 +83,14 @@ def probe(lines: list[str]) -> Probed:
 
 
 def _run(composed: Composed) -> Probed:
-    from rlvr_sweep.sweep.local import Scheduler
     from rlvr_sweep.sweep.logs import last_lines, newest
 
     directory, batch = CellDir.create(composed), composed.batch
-    scheduler = Scheduler([directory], settings=composed.cell.sweep, console=Console(file=StringIO()))
+    check_nodes(composed.cell.compute.nodes)
+    given = lease(directory)
     began = time.monotonic()
-    with devices.Peak(scheduler.slots.gpus) as peak:
-        [code] = scheduler.run().values()
+    with devices.Peak(given.gpus) as peak:
+        code = run_cell(directory, given, lambda said: print(said, file=sys.stderr, flush=True))
     seconds = time.monotonic() - began
     # Of the machine's memory: the largest process that has ended; in kilobytes.
     size = peak.bytes or resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss << 10

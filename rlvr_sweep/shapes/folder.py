@@ -29,6 +29,8 @@ SHARD_BYTES = 4 << 30
 
 def ensure(name: str) -> Path:
     """The folder of a shape, written if it is not there. UserError: an unknown shape, no room, no right to write."""
+    from safetensors import SafetensorError
+
     target = folder(name)
     if (target / "config.json").is_file():
         return target
@@ -38,8 +40,8 @@ def ensure(name: str) -> Path:
             fcntl.flock(lock, fcntl.LOCK_EX)  # freed by the system when its holder dies
             if not (target / "config.json").is_file():
                 _write(find_shape(name), target)
-    except OSError as error:
-        reason = error.strerror or str(error)
+    except (OSError, SafetensorError) as error:
+        reason = getattr(error, "strerror", None) or str(error)
         raise UserError(
             f"model.path=shape:{name}: cannot be written to {target} ({reason}); set HF_HOME to a folder with room"
         ) from None

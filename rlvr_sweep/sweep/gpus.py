@@ -45,12 +45,12 @@ def _known(found: Sequence[Gpu], visible: Sequence[str]) -> list[Gpu]:
 def check(visible: Sequence[str], *, ranks: int) -> None:
     """UserError where CUDA_VISIBLE_DEVICES names a GPU that is not there or one twice, or where `ranks` processes have
     too little shared memory to talk through."""
-    numbers = [name for name in visible if name.isdigit()]
+    named_here = [name for name in visible if name.isdigit() or name.startswith("GPU-")]  # not those of MIG
     if len(set(visible)) < len(visible):
         named, once = ",".join(visible), ",".join(dict.fromkeys(visible))
         raise UserError(f"CUDA_VISIBLE_DEVICES={named}: names a GPU twice; export CUDA_VISIBLE_DEVICES={once}")
-    there = at_first()[0] if numbers else []
-    if there and (absent := [name for name in numbers if int(name) >= len(there)]):
+    there = at_first()[0] if named_here else []
+    if there and (absent := [name for name in named_here if not any(gpu.is_in([name]) for gpu in there)]):
         last = f"GPUs 0 to {len(there) - 1}" if len(there) > 1 else "GPU 0"
         raise UserError(
             f"CUDA_VISIBLE_DEVICES={','.join(visible)}: there is no GPU {', '.join(absent)}; this machine has {last}; "
@@ -71,16 +71,17 @@ def check_shared_memory(ranks: int, folder: Path = SHM) -> None:
         )
 
 
-def check_free(model: str, wanted: float, visible: Sequence[str]) -> None:
-    """UserError where other processes leave too little of a GPU for a cell that takes `wanted` bytes."""
+def check_free(model: str, wanted: float, visible: Sequence[str], *, ranks: int = 1) -> None:
+    """UserError where other processes leave too little of a GPU for a cell that takes `wanted` bytes of each of
+    `ranks`."""
     there, running = at_first()
     ours = _known(there, visible)
     busy = [gpu for gpu in ours if gpu.used > BUSY and gpu.total - gpu.used < wanted]
     if not busy:
         return
     who = "; ".join(f"GPU {gpu.index}: {gpu.used / 1e9:.0f} GB in use by {users(gpu, running)}" for gpu in busy)
-    free = ",".join(gpu.index for gpu in ours if gpu not in busy)
-    leave = f", or leave it out: export CUDA_VISIBLE_DEVICES={free}" if free else ""
+    free = [gpu.index for gpu in ours if gpu not in busy]
+    leave = f", or leave it out: export CUDA_VISIBLE_DEVICES={','.join(free)}" if len(free) >= ranks else ""
     raise UserError(
         f"{who}; {model} takes about {wanted / 1e9:,.0f} GB of {busy[0].total / 1e9:,.0f}; wait for that{leave}; "
         "compute.check_memory=false tries it all the same"

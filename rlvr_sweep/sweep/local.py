@@ -89,12 +89,15 @@ class Scheduler:
             compute = directory.cell.compute
             gpus, cores = len(self.slots.gpus), self.slots.cores
             part = packing.share(directory.cell, free=free, cores=cores, gpus=gpus, cells=len(directories))
-            wanted = need(compute, has_gpus=gpus > 0, share=part)
+            offloaded = memory.offloaded(directory.cell)
+            wanted = need(compute, has_gpus=gpus > 0, share=part, host=offloaded)
             check_nodes(compute.nodes)
             self.slots.check(wanted)
             check_installed(compute)
             if wanted.gpus:
                 memory.check(directory.cell, total, gpus=gpus)
+            else:
+                memory.check_cores(directory.cell)
             self._waiting.append((directory, wanted))
         self._running: list[CellProcess] = []
         # The imports of a fork server pay from the second cell on. They look for GPUs, so that it serves either cells

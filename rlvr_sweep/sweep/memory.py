@@ -5,14 +5,13 @@ check(cell, total=150_000_000_000, gpus=8)        # UserError that names the nea
 """
 
 import json
-import math
 import shutil
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 from rlvr_sweep import devices
-from rlvr_sweep.config.schema import Cell, Compute
+from rlvr_sweep.config.schema import Cell
 from rlvr_sweep.errors import UserError
 from rlvr_sweep.shapes.memory import checkpoint_bytes, estimate
 from rlvr_sweep.shapes.sizes import Unknown
@@ -38,53 +37,44 @@ def check(cell: Cell, total: int | None, *, gpus: int) -> None:
     elif found.host > host:
         wanted, where, have = found.host, "of a node's own memory with compute.offload", f"{host / 1e9:,.0f}"
     else:
-        check_free(cell.model.name, found.peak, devices.gpus_here())
+        ranks = cell.compute.ranks // cell.compute.nodes
+        check_free(cell.model.name, found.peak, devices.gpus_here(), ranks=ranks)
         return
-    remedy = _smaller(cell, found.peak, total) if found.host <= host else None
-    remedy = remedy or _other(cell, total, gpus=gpus, host=host)
+    from rlvr_sweep.sweep.remedy import remedy
+
+    instead = remedy(cell, total, gpus=gpus, host=host)
     raise UserError(
-        f"{cell.model.name} takes about {wanted / 1e9:,.0f} GB {where}, there are {have}; {remedy}, or "
+        f"{cell.model.name} takes about {wanted / 1e9:,.0f} GB {where}, there are {have}; {instead}, or "
         "compute.check_memory=false to try it"
     )
 
 
-def _smaller(cell: Cell, peak: int, total: int) -> str | None:
-    """What lets a cell fit into the GPUs it has."""
-    if (batch := _batch_that_fits(cell, total)) is not None:
-        return f"write compute.generate_batch={batch} eval.batch={batch}"
-    if peak <= total:
-        return f"write compute.share={math.ceil(100 * peak / total) / 100:g}"
-    return None
+def check_cores(cell: Cell) -> None:
+    """UserError where what a cell on cores surely holds, weights, gradients and Adam, is more than the machine has."""
+    if not cell.compute.check_memory:
+        return
+    try:
+        terms = estimate(cell).terms
+    except Unknown:
+        return
+    ranks = cell.compute.ranks // cell.compute.nodes
+    wanted = ranks * sum(terms.get(name, 0) for name in ("weights", "gradients", "optimizer", "reference"))
+    if wanted > (here := devices.memory_here()):
+        raise UserError(
+            f"{cell.model.name} takes more than {wanted / 1e9:,.0f} GB of memory on cores (weights, gradients, Adam), "
+            f"there are {here / 1e9:,.0f}; write a smaller model, compute=gpu where there is a GPU, or "
+            "compute.check_memory=false to try it"
+        )
 
 
-def _other(cell: Cell, total: int, *, gpus: int, host: int) -> str:
-    """Another preset into which it fits, or what else makes it smaller."""
-    from rlvr_sweep.sweep.presets import ABOUT, fitting, is_larger, presets, said
-
-    preset = fitting(cell, total, gpus=gpus, host=host)
-    if preset is not None:
-        moot = ", ".join(f"compute.{key}" for key in sorted(said(cell) & ABOUT))
-        other = presets()[preset]
-        where = f" on {other.ranks} GPUs" if is_larger(other, cell.compute, gpus=gpus) else ""
-        return f"write compute={preset}{f' without {moot}' if moot else ''}{where}"
-    usual = Compute.model_fields["vllm_memory"].default
-    if cell.compute.backend == "vllm" and cell.compute.vllm_memory > usual:
-        return f"no compute preset fits; write compute.vllm_memory={usual}"
-    if cell.model.lora is None:
-        return "no compute preset fits; write model.lora={rank: 16}"
-    return "no compute preset fits; write fewer algo.max_completion_tokens"
-
-
-def _batch_that_fits(cell: Cell, total: int) -> int | None:
-    """Where only the KV cache is too large: the most completions at once that fit, a power of two of at least 16."""
-    for batch in (256, 128, 64, 32, 16):
-        smaller = {
-            "compute": cell.compute.model_copy(update={"generate_batch": batch}),
-            "eval": cell.eval.model_copy(update={"batch": batch}),
-        }
-        if estimate(cell.model_copy(update=smaller), total).peak <= total * (cell.compute.share or 1.0):
-            return batch
-    return None
+def offloaded(cell: Cell) -> int:
+    """Bytes of a node's own memory that a cell's offloading holds; 0 where its model is not known."""
+    if not cell.compute.offload:
+        return 0
+    try:
+        return estimate(cell).host
+    except Unknown:
+        return 0
 
 
 def on_gpus(cells: Sequence[Cell], gpus: tuple[str, ...]) -> list[Cell]:
@@ -93,7 +83,8 @@ def on_gpus(cells: Sequence[Cell], gpus: tuple[str, ...]) -> list[Cell]:
 
 
 def lines(cells: Sequence[Cell], total: int | None) -> list[str]:
-    """What `plan` says of cells that run on GPUs: the range of their estimates, and of which it knows nothing."""
+    """What `plan` says of cells that run on GPUs: the range of their estimates, the most that one of them offloads into
+    a node's own memory, and of which it knows nothing."""
     peaks: list[int] = []
     unknown: dict[str, None] = {}
     for cell in cells:
@@ -106,7 +97,13 @@ def lines(cells: Sequence[Cell], total: int | None) -> list[str]:
     span = " to ".join(dict.fromkeys(_gigabytes(size) for size in (min(peaks), max(peaks))))
     of = f" of {total / 1e9:,.0f} GB" if total else ""
     more = ", more than there is" if total is not None and max(peaks) > total else ""
-    return [f"memory: about {span} GB{of} a GPU{more}", *unknown]
+    found = [f"memory: about {span} GB{of} a GPU{more}"]
+    if host := max(map(offloaded, cells)):
+        here = devices.memory_here()
+        of = f" of {here / 1e9:,.0f} GB" if total else ""  # without GPUs this is another machine than theirs
+        more = ", more than there is" if total and host > here else ""
+        found.append(f"memory: about {_gigabytes(host)} GB{of} of a node's own for a cell with compute.offload{more}")
+    return [*found, *unknown]
 
 
 def disk_lines(cells: Sequence[Cell], runs: Path) -> list[str]:

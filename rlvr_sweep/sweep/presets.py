@@ -24,12 +24,12 @@ def presets() -> dict[str, Compute]:
     GPUs first, and of so many first those that hold and send the least of what is shared."""
     found: dict[str, Compute] = {}
     for file in sorted((conf_dir() / "compute").glob("*.yaml")):
-        content: Any = yaml.safe_load(file.read_text(encoding="utf-8"))
-        if not isinstance(content, dict) or "defaults" in content:
-            continue
         try:
+            content: Any = yaml.safe_load(file.read_text(encoding="utf-8"))
+            if not isinstance(content, dict) or "defaults" in content:
+                continue
             compute = Compute.model_validate(content)
-        except ValidationError:  # one of a newer kind, or with interpolations
+        except (yaml.YAMLError, ValidationError):  # a user's own, half written or with interpolations: no advice
             continue
         if compute.device == "cuda":
             found[file.stem] = compute
@@ -43,6 +43,12 @@ def said(cell: Cell) -> set[str]:
     return {key for key in Compute.model_fields if getattr(cell.compute, key) != getattr(preset, key)}
 
 
+def on(cell: Cell, preset: str) -> Cell:
+    """The cell with another preset, and all that it says besides its own."""
+    kept = {key: getattr(cell.compute, key) for key in said(cell) - ABOUT}
+    return cell.model_copy(update={"compute": presets()[preset].model_copy(update=kept)})
+
+
 def fitting(cell: Cell, total: int, *, gpus: int, host: int) -> str | None:
     """The nearest preset other than its own into which a cell fits, with all that it says besides, on GPUs of `total`
     bytes, of which a node has `gpus`, and `host` bytes of its own: those without offloading first. One for a larger
@@ -50,11 +56,10 @@ def fitting(cell: Cell, total: int, *, gpus: int, host: int) -> str | None:
     from rlvr_sweep.shapes.memory import estimate
 
     fits = []
-    kept = {key: getattr(cell.compute, key) for key in said(cell) - ABOUT}
     for name, preset in presets().items():
         if name == cell.choices.get("compute"):
             continue
-        other = cell.model_copy(update={"compute": preset.model_copy(update=kept)})
+        other = on(cell, name)
         try:
             if rules.faults(other):
                 continue

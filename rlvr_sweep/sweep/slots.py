@@ -18,11 +18,12 @@ from rlvr_sweep.sweep.gpus import check
 
 @dataclass(frozen=True)
 class Need:
-    """What a cell takes while it runs: whole GPUs, a part of one, or cores."""
+    """What a cell takes while it runs: whole GPUs, a part of one, or cores; and what it offloads."""
 
     gpus: int = 0
     share: Fraction = Fraction(1)  # of its only GPU
     cores: int = 0
+    host: int = 0  # bytes of the machine's own memory
 
 
 @dataclass(frozen=True)
@@ -33,19 +34,23 @@ class Lease:
     gpus: tuple[str, ...] = ()
 
 
-def need(compute: Compute, *, has_gpus: bool, share: Fraction = Fraction(1)) -> Need:
-    """What a cell takes on one node; `share` of its GPU, if it has but one (sweep/packing.py)."""
+def need(compute: Compute, *, has_gpus: bool, share: Fraction = Fraction(1), host: int = 0) -> Need:
+    """What a cell takes on one node; `share` of its GPU, if it has but one (sweep/packing.py), and `host` bytes of the
+    node's own memory."""
     ranks = compute.ranks // compute.nodes
     if compute.device == "cpu" or (compute.device == "auto" and not has_gpus):
         return Need(cores=ranks * (compute.threads or 1))
-    return Need(gpus=ranks, share=share if ranks == 1 else Fraction(1))
+    return Need(gpus=ranks, share=share if ranks == 1 else Fraction(1), host=host)
 
 
 class Slots:
     """The GPUs and cores to be shared out. `at_once` caps the number of cells whatever they take."""
 
-    def __init__(self, gpus: tuple[str, ...], cores: int, at_once: int | None = None) -> None:
+    def __init__(
+        self, gpus: tuple[str, ...], cores: int, at_once: int | None = None, *, host: int | None = None
+    ) -> None:
         self.gpus, self.cores = gpus, cores
+        self._free_host = devices.memory_here() if host is None else host
         self._free = {gpu: Fraction(1) for gpu in gpus}
         self._free_cores, self._leases, self._at_once = cores, 0, at_once
 
@@ -76,9 +81,12 @@ class Slots:
         fitting = sorted(fitting, key=lambda gpu: self._free[gpu])[: need.gpus]
         if len(fitting) < need.gpus or self._free_cores < cores:
             return None
+        if self._leases and need.host > self._free_host:  # alone it was told before the start, or is tried all the same
+            return None
         for gpu in fitting:
             self._free[gpu] -= need.share
         self._free_cores -= cores
+        self._free_host -= need.host
         self._leases += 1
         order = [gpu for gpu in self.gpus if gpu in fitting]
         return Lease(need, tuple(order))
@@ -87,4 +95,5 @@ class Slots:
         for gpu in lease.gpus:
             self._free[gpu] += lease.need.share
         self._free_cores += min(lease.need.cores, self.cores)
+        self._free_host += lease.need.host
         self._leases -= 1

@@ -27,6 +27,8 @@ def load_tokenizer(cell: Cell) -> Any:
         tokenizer = AutoTokenizer.from_pretrained(where, revision=revision, padding_side="left")
     except ERRORS as error:
         raise UserError(f"model {where}: its tokenizer cannot be loaded ({first_line(error)}); {_hint(cell)}") from None
+    if not tokenizer("1 + 1 = 2", add_special_tokens=False)["input_ids"]:  # transformers makes one without its files
+        raise UserError(f"model {where}: its tokenizer knows no words; {_hint(cell)}")
     if tokenizer.pad_token is None:
         tokenizer.pad_token = tokenizer.eos_token
     if tokenizer.pad_token is None:

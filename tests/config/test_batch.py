@@ -38,6 +38,25 @@ def test_what_does_not_divide_is_named_with_the_nearest_that_does(numbers: dict,
     assert remedy in text
 
 
+@pytest.mark.parametrize(
+    ("numbers", "ranks"),
+    [
+        ({"prompts": 8, "completions": 32, "updates": 8, "micro_batch": 4}, 8),
+        ({"prompts": 64, "completions": 16, "updates": 128, "micro_batch": 2}, 4),
+        ({"prompts": 64, "completions": 8, "updates": 8, "micro_batch": 8}, 8),
+    ],
+)
+def test_so_many_fewer_ranks_are_offered_as_leave_the_batches_alone(numbers: dict, ranks: int) -> None:
+    [(_, text)] = faults(**numbers, ranks=16)
+    assert text.endswith(f", or compute.ranks={ranks}")
+    assert not faults(**numbers, ranks=ranks)
+
+
+def test_where_no_ranks_help_none_are_offered() -> None:
+    [(_, text)] = faults(prompts=4, completions=8, updates=3, ranks=2, micro_batch=None)
+    assert "compute.ranks" not in text
+
+
 def test_the_remedies_work() -> None:
     for updates in (2, 4):
         assert not faults(prompts=4, completions=8, updates=updates, ranks=1, micro_batch=None)

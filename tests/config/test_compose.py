@@ -191,3 +191,11 @@ def test_eval_path_serves_the_only_benchmark(tmp_path: Path) -> None:
     [composed] = compose_or_refuse(lines, multirun=False)
     bench = composed.cell.eval.benchmarks["math500"]
     assert (bench.kind, bench.path, bench.prompt_column) == ("file", str(file), "prompt")
+
+
+def test_a_small_rollout_is_divided_by_updates_and_ranks() -> None:
+    lines = ["clip=off_small_rollout", "compute.device=cpu", "algo.updates_per_rollout=8"]
+    [fault] = compose([*lines, "compute.ranks=4"], multirun=False).faults
+    assert fault.endswith("divides 16 prompts by 8 updates and 4 ranks; write 32, or compute.ranks=2")
+    for more in (["compute.ranks=2"], ["compute.ranks=4", "algo.prompts_per_rollout=32"]):
+        assert not compose([*lines, *more], multirun=False).faults

@@ -8,8 +8,10 @@ from functools import cache
 import pytest
 import yaml
 
+from rlvr_sweep.config import rules
 from rlvr_sweep.config.compose import Composed, compose, compose_or_refuse
 from rlvr_sweep.config.tree import conf_dir, groups
+from rlvr_sweep.sweep.presets import ABOUT, presets, said
 
 pytestmark = pytest.mark.slow  # 500 cells, composed once: 40 seconds
 EXPERIMENTS = groups(conf_dir())["experiment"]
@@ -85,6 +87,35 @@ def test_a_papers_experiment_sets_what_its_preset_fixes(name: str) -> None:
     }
     lines = {line.split(",")[0] for cell in cells(name) for line in cell.cell.deviations if ", where arXiv" in line}
     assert lines == expected.get(name, set())
+
+
+@pytest.mark.parametrize("name", PAPERS)
+def test_a_papers_experiment_has_its_batches_on_every_preset_or_is_refused(name: str) -> None:
+    """It chooses a preset and leaves to it what a preset is about, so that another takes its place as a whole."""
+    refused = set()
+    for one in cells(name):
+        compute, own = one.cell.compute, said(one.cell)
+        assert not own & ABOUT
+        for preset in presets().values():
+            other = preset.model_copy(update={key: getattr(compute, key) for key in own})
+            cell = one.cell.model_copy(update={"compute": other})
+            if faults := rules.faults(cell):
+                assert len(faults) == 1 and faults[0].endswith(", or compute.ranks=8")
+                refused.add((cell.clip.name, preset.ranks))
+                continue
+            batch = rules.arm(cell)
+            sizes = (batch.rollout_size, batch.train_batch, batch.optimizer_steps)
+            assert sizes == (one.batch.rollout_size, one.batch.train_batch, one.batch.optimizer_steps)
+            at_once = batch.ranks * batch.micro_batch
+            assert at_once * batch.gradient_accumulation_steps == batch.train_batch
+            assert at_once * batch.steps_per_generation == batch.rollout_size
+    few = {"ttrl": "on", "spurious_rewards/ttrl": "on", "spurious_rewards/clipping": "off_small_rollout"}
+    assert refused == ({(few[name], 16)} if name in few else set())
+
+
+def test_a_preset_takes_the_place_of_an_experiments_own() -> None:
+    [one] = cells("spurious_rewards/base", "compute=zero3_x2")
+    assert one.cell.compute == presets()["zero3_x2"]
 
 
 def test_the_command_line_has_the_last_word() -> None:

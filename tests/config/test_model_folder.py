@@ -35,6 +35,10 @@ def half_a_model(folder: Path) -> None:
     (folder / "model.safetensors.index.json").write_text(json.dumps({"weight_map": parts}))
 
 
+def index_of_nothing(folder: Path) -> None:
+    (folder / "model.safetensors.index.json").write_text('{"weight_map": []}')
+
+
 @pytest.mark.parametrize(
     ("damage", "said"),
     [
@@ -46,6 +50,10 @@ def half_a_model(folder: Path) -> None:
         (edit(architectures=["T5ForConditionalGeneration"]), "write a model whose architecture ends with ForCausalLM"),
         (cut, "model.safetensors is cut off"),
         (pointer, "git-lfs"),
+        (edit(architectures="BertForMaskedLM"), "its architecture is BertForMaskedLM, not"),
+        (edit(architectures=[7]), "its architecture is 7, not"),
+        (index_of_nothing, "its model.safetensors.index.json lists no files"),
+        (lambda folder: (folder / "tokenizer.json").unlink(), "holds no tokenizer (tokenizer.json)"),
         (half_a_model, "lacks 1 of 2 files, model-00002-of-00002.safetensors first"),
     ],
 )
@@ -60,6 +68,12 @@ def test_what_is_wrong_with_it_is_one_line(damage: Callable[[Path], None], said:
 
 def test_architectures_that_are_causal_or_not_named_pass(tmp_path: Path) -> None:
     folder = Path(shutil.copytree(model_dir("qwen"), tmp_path / "model"))
-    for names in (None, ["GPT2LMHeadModel"], ["LlamaForCausalLM"]):
+    for names in (None, ["GPT2LMHeadModel"], ["LlamaForCausalLM"], "LlamaForCausalLM"):
         edit(architectures=names)(folder)
         assert compose(["model=path", f"model.path={folder}"], multirun=False).faults == []
+
+
+def test_a_context_that_is_no_number_is_not_known(tmp_path: Path) -> None:
+    folder = Path(shutil.copytree(model_dir("qwen"), tmp_path / "model"))
+    edit(max_position_embeddings="256")(folder)
+    assert compose(["model=path", f"model.path={folder}"], multirun=False).faults == []

@@ -1,6 +1,11 @@
 """`doctor --probe`: two steps of a real cell pass and leave nothing behind; one that fails says why, with its log."""
 
+import os
+import signal
+import subprocess
+import sys
 import tempfile
+import time
 from pathlib import Path
 from typing import Any
 
@@ -60,4 +65,25 @@ def test_what_could_never_start_is_one_line(scratch: Path, capsys: pytest.Captur
     assert main(["doctor", "--probe", "compute=zero2_x2"]) == 2
     assert "no GPU is seen here" in capsys.readouterr().err
     assert main(["doctor", "--probe", "modl=lab/qwen"]) == 2
+    assert not list(scratch.glob("rlvr-probe-*"))
+
+
+SLOW = ["model=shape/tiny", "compute=cpu", "reward=random", "algo.max_prompt_tokens=256"]
+SLOW += ["algo.prompts_per_rollout=128", "algo.max_completion_tokens=2048"]
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_who_stops_it_waits_for_nothing_and_has_nothing_left(scratch: Path, number: signal.Signals) -> None:
+    command = [sys.executable, "-m", "rlvr_sweep", "doctor", "--probe", *SLOW]
+    environment = {**os.environ, "TMPDIR": str(scratch), "HF_HOME": str(scratch / "hf")}
+    process = subprocess.Popen(command, stderr=subprocess.PIPE, text=True, env=environment)
+    assert process.stderr is not None
+    said = []
+    for line in process.stderr:
+        said.append(line)
+        if "train" in line:
+            process.send_signal(number)
+            began = time.monotonic()
+            assert process.wait(20) == 130 and time.monotonic() - began < 10
+    assert said[-1] == "rlvr_sweep: interrupted\n"
     assert not list(scratch.glob("rlvr-probe-*"))

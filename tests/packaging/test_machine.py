@@ -62,6 +62,14 @@ def test_gpus_that_cannot_talk_fail_with_the_usual_causes(monkeypatch: pytest.Mo
     assert machine.nccl(driver=[gpu(0), gpu(1)]).state == "ok"
 
 
+def test_a_torch_without_gpus_is_no_fault_of_nccl(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(devices, "gpus_here", lambda: ("0", "1"))
+    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "")
+    check = machine.nccl(driver=[gpu(0), gpu(1)])
+    assert check.state == "fail" and check.found.endswith("RuntimeError: torch sees 0 GPUs")
+    assert "DEVICE=gpu make setup" in check.remedy and "NCCL_SOCKET_IFNAME" not in check.remedy
+
+
 def test_processes_add_up_a_number_or_say_why_not() -> None:
     assert machine.collective(2, backend="gloo") is None
     wrong = machine.collective(1, backend="no_such_backend")

@@ -2,6 +2,7 @@
 
 import json
 import os
+import resource
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -112,6 +113,16 @@ def test_no_room_and_no_right_are_told(cache: Path, monkeypatch: pytest.MonkeyPa
     monkeypatch.setattr(writing.shutil, "disk_usage", lambda path: Full)
     with pytest.raises(UserError, match=r"set HF_HOME"):
         ensure("tiny")
+    assert not list((cache / "rlvr_sweep-shapes").glob("tiny*"))
+    monkeypatch.undo()
+    monkeypatch.setenv("HF_HOME", str(cache))
+    limits = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (300_000, limits[1]))  # it fills up while it is written
+    try:
+        with pytest.raises(UserError, match=r"File too large.*set HF_HOME"):
+            ensure("tiny")
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, limits)
     assert not list((cache / "rlvr_sweep-shapes").glob("tiny*"))
     monkeypatch.setenv("HF_HOME", "/proc/nowhere")
     with pytest.raises(UserError, match=r"set HF_HOME"):

@@ -67,6 +67,14 @@ def test_where_all_are_busy_and_nobody_is_seen(
     assert "processes that cannot be seen from here" in line and "CUDA_VISIBLE_DEVICES" not in line
 
 
+def test_a_busy_gpu_is_not_to_be_left_out_where_the_cell_takes_them_all(machine: Callable[..., None]) -> None:
+    machine([130_000, 10, 10])
+    with pytest.raises(UserError, match=r"wait for that, or leave it out: export CUDA_VISIBLE_DEVICES=1,2;"):
+        gpus.check_free("large", 100 * GB, ("0", "1", "2"), ranks=2)
+    with pytest.raises(UserError, match=r"wait for that; compute\.check_memory=false"):
+        gpus.check_free("large", 100 * GB, ("0", "1", "2"), ranks=3)
+
+
 def test_a_little_in_use_keeps_nobody_out(machine: Callable[..., None]) -> None:
     machine([60_000])
     gpus.check_free("small", 50 * GB, ("0",))
@@ -88,6 +96,9 @@ def test_a_gpu_that_is_not_there(
     monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "7")
     line = refused(capsys, tmp_path, "compute=gpu")
     assert "there is no GPU 7; this machine has GPUs 0 to 1; unset CUDA_VISIBLE_DEVICES" in line
+    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "GPU-77")
+    assert "there is no GPU GPU-77; this machine has" in refused(capsys, tmp_path, "compute=gpu")
+    gpus.check(("GPU-1", "MIG-77"), ranks=1)
     monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "1,1")
     assert "names a GPU twice; export CUDA_VISIBLE_DEVICES=1" in refused(capsys, tmp_path, "compute=zero2_x2")
     monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "")

@@ -119,6 +119,15 @@ def test_what_zero_shards(preset: str, weights: float, gradients: float, optimiz
     assert terms.get("optimizer", 0) == int(optimizer * QWEN_7B)
 
 
+def test_what_is_gathered_and_what_the_head_takes() -> None:
+    embedding = 152_064 * 3584
+    whole, sharded = (sizes.estimate(cell(f"compute={name}")).terms for name in ("gpu", "zero3_x4"))
+    assert sharded["gathered_weights"] == 2 * QWEN_7B and sharded["gathered_layer"] == 2 * 2 * embedding
+    assert not {"gathered_weights", "gathered_layer"} & whole.keys()
+    # A tile of the fused head in bfloat16, the states of 4 rows and the head's gradient in float32.
+    assert whole["logits"] == 4096 * 32768 * 2 + 4 * 4096 * 3584 * 4 + 4 * embedding
+
+
 def test_lora_trains_little_and_keeps_the_base_in_bfloat16() -> None:
     found = sizes.estimate(cell("compute=gpu", "model.lora={rank: 16}"))
     assert found.trained == LORA_16
@@ -189,7 +198,7 @@ def test_the_preset_named_is_another_one_into_which_the_cell_fits_as_it_is(
 
 
 def test_an_engine_too_large_for_any_preset_is_made_smaller() -> None:
-    with pytest.raises(UserError, match=r"no compute preset fits; write compute\.vllm_memory=0\.4, or"):
+    with pytest.raises(UserError, match=r"; write compute\.vllm_memory=0\.4 compute=zero1_x4, or"):
         memory.check(cell("compute=gpu", *VLLM, "compute.vllm_memory=0.9"), 80 << 30, gpus=8)
 
 
@@ -207,10 +216,8 @@ def test_a_share_of_a_gpu_is_all_there_is() -> None:
     memory.check(cell(*lines, offered, model="shape/qwen2_5_1_5b"), H200, gpus=1)
 
 
-def test_on_one_small_gpu_offloading_comes_before_a_larger_machine_and_lora_is_the_last_word() -> None:
+def test_on_one_gpu_offloading_comes_before_a_larger_machine() -> None:
     assert fitting(cell("compute=gpu"), H200, gpus=1, host=128 << 30) == "zero2_offload"
-    with pytest.raises(UserError, match=r"model\.lora=\{rank: 16\}"):
-        memory.check(cell("compute=gpu"), 16 << 30, gpus=1)
 
 
 def test_what_is_offloaded_must_fit_beside_the_gpus(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -258,7 +265,16 @@ def test_every_preset_leaves_the_batches_of_the_papers_as_they_are() -> None:
             one.optimizer_steps,
         ), name
         assert other.ranks * other.micro_batch * other.gradient_accumulation_steps == other.train_batch
-    assert {"gpu", "zero1_x2", "zero2_x8", "zero3_2x8"} <= set(presets()) <= set(groups(conf_dir())["compute"])
+    assert {*presets(), "auto", "cpu"} == set(groups(conf_dir())["compute"])  # none left out: each is to be read
+
+
+def test_a_broken_preset_of_ones_own_is_not_advised(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    shipped = presets()
+    shutil.copytree(conf_dir() / "compute", tmp_path / "compute")
+    for name, text in (("broken", "ranks: ["), ("wrong", "device: cuda\nranks: many"), ("above", "name: ${a.b}\nx: 1")):
+        (tmp_path / "compute" / f"{name}.yaml").write_text(text)
+    monkeypatch.setattr("rlvr_sweep.sweep.presets.conf_dir", lambda: tmp_path)
+    assert presets.__wrapped__() == shipped
 
 
 def test_where_a_config_comes_from() -> None:
@@ -319,6 +335,12 @@ def test_plan_says_it_and_shows_its_terms(
     with_gpus(4)
     assert " GB of 151 GB a GPU\n" in plan(capsys, *lines)
     assert "more than there is" in plan(capsys, "model=shape/qwen2_5_7b", "compute=gpu")
+    offloading = ["model=shape/qwen2_5_7b,shape/qwen2_5_1_5b", "compute=zero2_offload"]
+    monkeypatch.setattr(devices, "memory_here", lambda: 128 << 30)
+    said = "memory: about 91 GB of 137 GB of a node's own for a cell with compute.offload"
+    assert f"{said}\n" in plan(capsys, *offloading)
+    monkeypatch.setattr(devices, "memory_here", lambda: 64 << 30)
+    assert "compute.offload, more than there is\n" in plan(capsys, *offloading)
     found: dict[str, Any] = json.loads(plan(capsys, *lines, "seed=0,1", "--json"))
     assert [entry["cells"] for entry in found["memory"]] == [2, 2]
     assert found["memory"][0]["terms"]["weights"] == 2 * QWEN_7B
@@ -338,3 +360,39 @@ def test_a_launch_refuses_what_cannot_fit_before_it_starts(
     lines = ["model=shape/qwen2_5_7b", "algo=spurious_rewards", "compute=gpu", "data=lab/add", "data.repeat=true"]
     assert main([*lines, "eval=none", f"runs={tmp_path}"]) == 2
     assert capsys.readouterr().err.splitlines()[0].startswith("rlvr_sweep: shape/qwen2_5_7b takes about 158 GB a GPU")
+
+
+def test_a_sweep_starts_no_more_than_may_offload_at_once(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, with_gpus: Callable[..., None]
+) -> None:
+    from rich.console import Console
+
+    from rlvr_sweep.cell_dir import CellDir
+    from rlvr_sweep.sweep import local
+
+    with_gpus(2)
+    monkeypatch.setattr(local, "check_installed", lambda compute: None)
+    monkeypatch.setattr(devices, "memory_here", lambda: 128 << 30)
+    lines = ["model=shape/qwen2_5_7b", "algo=spurious_rewards", "compute=zero2_offload", f"runs={tmp_path}", "seed=0,1"]
+    made = compose_or_refuse(lines, multirun=True)
+    found = local.Scheduler([CellDir.create(c) for c in made], settings=made[0].cell.sweep, console=Console())
+    first, second = [found.slots.take(wanted) for _, wanted in found._waiting]
+    assert first is not None and second is None  # 91 GB each of 137
+
+
+def test_a_large_model_on_cores_is_refused_before_it_starts(
+    capsys: pytest.CaptureFixture[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from rlvr_sweep.sweep import local
+
+    monkeypatch.setattr(local.CellProcess, "start", lambda *args, **kwargs: pytest.fail("it started"))
+    monkeypatch.setattr(devices, "memory_here", lambda: 64 << 30)
+    lines = ["model=shape/qwen2_5_7b", "eval=none", "data.repeat=true", f"runs={tmp_path}"]
+    assert main(lines) == 2
+    assert "takes more than 122 GB of memory on cores (weights, gradients, Adam), there are 69; write a smaller" in (
+        capsys.readouterr().err
+    )
+    memory.check_cores(cell("compute=cpu", model="shape/llama3_2_3b"))
+    with pytest.raises(UserError, match=r"more than 103 GB"):  # 16 bytes a parameter, twice
+        memory.check_cores(cell("compute=cpu", "compute.ranks=2", model="shape/llama3_2_3b"))
+    memory.check_cores(cell("compute=cpu", "compute.check_memory=false"))

@@ -34,6 +34,18 @@ def test_shares_fill_a_gpu_before_the_next_one() -> None:
     assert machine.take(third) is None
 
 
+def test_what_is_offloaded_is_shared_out_too() -> None:
+    machine = Slots(("0", "1", "2", "3"), cores=4, host=200)
+    first, second = machine.take(Need(gpus=1, host=91)), machine.take(Need(gpus=1, host=91))
+    assert taken(first) == ("0",) and taken(second) == ("1",)
+    assert machine.take(Need(gpus=1, host=91)) is None
+    assert taken(machine.take(Need(gpus=1))) == ("2",)
+    assert first is not None
+    machine.give(first)
+    assert taken(machine.take(Need(gpus=1, host=91))) == ("0",)
+    assert taken(Slots(("0",), cores=4, host=10).take(Need(gpus=1, host=91))) == ("0",)  # alone, as it was told to
+
+
 def test_a_cell_of_more_ranks_than_cores_runs_alone() -> None:
     machine = Slots((), cores=2)
     lease = machine.take(Need(cores=4))

@@ -54,3 +54,9 @@ def test_a_broken_tokenizer_is_named(tmp_path: Path) -> None:
     made = folder(tmp_path)
     (made / "tokenizer.json").write_text('{"a": 1}')
     assert "its tokenizer cannot be loaded (KeyError: 'added_tokens')" in refusal(made)
+
+
+def test_a_tokenizer_made_of_nothing_is_named(tmp_path: Path) -> None:
+    made = folder(tmp_path)
+    (made / "tokenizer.json").rename(made / "vocab.txt")  # no file of a Qwen2 tokenizer
+    assert "its tokenizer knows no words" in refusal(made)

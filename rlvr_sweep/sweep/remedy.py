@@ -1,0 +1,104 @@
+"""What to write where a cell does not fit into the memory there is, each tried out on the estimate before it is said.
+
+remedy(cell, total=150_000_000_000, gpus=8, host=2_000_000_000_000)
+# "write compute=zero1_x2"; "write compute=zero1_x2 on 2 GPUs, or model.lora={rank: 16} here"
+
+What leaves the cell as it is comes first: smaller batches of generation, a larger share, another preset; then what it
+was told to spend; LoRA, which makes another cell of it, is the last.
+"""
+
+import math
+from collections.abc import Iterator
+
+from rlvr_sweep.config.schema import Cell, Compute, Lora
+from rlvr_sweep.shapes.memory import estimate
+from rlvr_sweep.sweep.presets import ABOUT, fitting, is_larger, on, presets, said
+
+BATCHES = (256, 128, 64, 32, 16)  # completions at once, where only the KV cache is too large
+SPENT = {"gradient_checkpointing": False, "vllm_sleep": False, "vllm_memory": None}  # None: more than the default
+RANK = 16
+
+
+def remedy(cell: Cell, total: int, *, gpus: int, host: int) -> str:
+    """For a cell that does not fit into GPUs of `total` bytes, of which a node has `gpus` and `host` bytes of its own:
+    the first that helps and, where that takes a larger machine, the first that helps on this one."""
+    larger = ""
+    for words, where in _ways(cell, total, gpus=gpus, host=host):
+        if not where:
+            return f"write {words}" if not larger else f"write {larger}, or {words} here"
+        larger = larger or f"{words}{where}"
+    return f"write {larger}" if larger else "no compute preset makes room, nor does LoRA; write a smaller model"
+
+
+def _ways(cell: Cell, total: int, *, gpus: int, host: int) -> Iterator[tuple[str, str]]:
+    """(what to write, on how many GPUs where they are more than there are)."""
+    moot = ", ".join(f"compute.{key}" for key in sorted(said(cell) & ABOUT))
+    for words, other in _smaller(cell):
+        if words and fits(other, total, host=host):
+            yield words, ""
+        if batch := _batch(other, total, host=host):
+            yield f"{words} {batch}".strip(), ""
+        if not words and (share := _share(cell, total, host=host)):
+            yield share, ""
+        for narrow in (other, _generating(other, BATCHES[-1])):
+            preset = fitting(narrow, total, gpus=gpus, host=host)
+            if preset is None:
+                continue
+            batch = None if narrow is other else _batch(on(other, preset), total, host=host)
+            choice = " ".join(word for word in (words, f"compute={preset}", batch) if word)
+            its = presets()[preset]
+            where = f" on {its.ranks} GPUs" if is_larger(its, cell.compute, gpus=gpus) else ""
+            yield f"{choice}{f' without {moot}' if moot else ''}", where
+
+
+def fits(cell: Cell, total: int, *, host: int) -> bool:
+    """Whether it does as it is, in its share of a GPU."""
+    found = estimate(cell, total)
+    room = total * (cell.compute.share or 1.0)  # a share left open is made to fit
+    return found.peak <= room and found.host <= host
+
+
+def _smaller(cell: Cell) -> Iterator[tuple[str, Cell]]:
+    """The cell, and what is smaller than it, each with what to write for it."""
+    yield "", cell
+    compute, words = cell.compute, []
+    for key, spent in SPENT.items():
+        have, usual = getattr(compute, key), Compute.model_fields[key].default
+        if have is spent or (spent is None and have > usual and compute.backend == "vllm"):
+            compute = compute.model_copy(update={key: usual})
+            words.append(f"compute.{key}={str(usual).lower()}")
+    cell, said = cell.model_copy(update={"compute": compute}), " ".join(words)
+    if words:
+        yield said, cell
+    yield from _in_passes_of_one(cell, said)
+    if cell.model.lora is None:
+        lora = cell.model.model_copy(update={"lora": Lora.model_validate({"rank": RANK})})
+        cell, said = cell.model_copy(update={"model": lora}), " ".join([f"model.lora={{rank: {RANK}}}", *words])
+        yield said, cell
+        yield from _in_passes_of_one(cell, said)
+
+
+def _in_passes_of_one(cell: Cell, words: str) -> Iterator[tuple[str, Cell]]:
+    """With a completion a forward pass, unless the loss is a mean over several."""
+    if cell.compute.micro_batch != 1 and cell.estimator.loss != "micro_batch":
+        compute = cell.compute.model_copy(update={"micro_batch": 1})
+        yield f"{words} compute.micro_batch=1".strip(), cell.model_copy(update={"compute": compute})
+
+
+def _generating(cell: Cell, batch: int) -> Cell:
+    """With so many completions at once."""
+    compute = cell.compute.model_copy(update={"generate_batch": batch})
+    return cell.model_copy(update={"compute": compute, "eval": cell.eval.model_copy(update={"batch": batch})})
+
+
+def _batch(cell: Cell, total: int, *, host: int) -> str | None:
+    """The most completions at once with which it fits; None where not even the fewest do."""
+    found = next((batch for batch in BATCHES if fits(_generating(cell, batch), total, host=host)), None)
+    return None if found is None else f"compute.generate_batch={found} eval.batch={found}"
+
+
+def _share(cell: Cell, total: int, *, host: int) -> str | None:
+    whole = cell.model_copy(update={"compute": cell.compute.model_copy(update={"share": None})})
+    if not fits(whole, total, host=host):
+        return None
+    return f"compute.share={math.ceil(100 * estimate(cell, total).peak / total) / 100:g}"
