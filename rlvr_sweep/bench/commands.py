@@ -131,9 +131,9 @@ class _Failed(Exception):
 def _ours(found: "Setting", directory: "CellDir", given: "Lease", out: Path | None, command: str) -> dict[str, Any]:
     """Run the cell; the document of what was measured."""
     from rlvr_sweep.bench import calibration, running
-    from rlvr_sweep.bench.floor import device
     from rlvr_sweep.bench.measured import measure
     from rlvr_sweep.protocol import DONE, USER_ERROR
+    from rlvr_sweep.shapes.floor import device
     from rlvr_sweep.shapes.memory import sizes_of
     from rlvr_sweep.shapes.sizes import Unknown
 

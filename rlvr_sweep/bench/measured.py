@@ -12,10 +12,10 @@ from pathlib import Path
 from statistics import fmean
 from typing import Any
 
-from rlvr_sweep.bench.floor import Device, Length, decode_bytes, update_flops
 from rlvr_sweep.cell_dir import CellDir
 from rlvr_sweep.config.rules import arm
 from rlvr_sweep.config.schema import Cell
+from rlvr_sweep.shapes.floor import Device, Length, decode_bytes, update_flops
 from rlvr_sweep.shapes.sizes import Sizes
 
 PHASES = ("generate", "sync", "score", "old_logprobs", "update", "rest")

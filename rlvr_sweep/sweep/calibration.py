@@ -4,12 +4,13 @@
     one = nearest(cell, found, unit="GPU")  # None: nothing is like it
     one.seconds(cell), one.basis(cell)      # of the whole cell, without its evaluations; and what is left out of that
 
-A machine, a model of as many parameters and the same split of the work; lengths and batches are scaled.
+A machine, a model of as many parameters and the same split of the work; lengths, batches and, for want of better, the
+number of GPUs are scaled.
 """
 
 import json
 import math
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
@@ -17,6 +18,7 @@ from typing import Any, Literal
 from rlvr_sweep.config.rules import arm, sampled_completions
 from rlvr_sweep.config.schema import Cell
 from rlvr_sweep.config.tree import launch_dir
+from rlvr_sweep.shapes.floor import by_chance, decode_bytes
 from rlvr_sweep.shapes.memory import sizes_of
 from rlvr_sweep.shapes.sizes import Unknown
 from rlvr_sweep.sweep.packing import SMALL
@@ -33,7 +35,8 @@ OF_ENGINE: dict[str, tuple[str, ...]] = {"hf": ("generate_batch",), "vllm": ("vl
 
 
 def setting(cell: Cell) -> dict[str, Any]:
-    """What must be equal, besides the parameters, for a measurement to say something of another cell."""
+    """What must be equal, besides the parameters, for a measurement to say something of another cell; but for the
+    number of ranks, where none of as many was measured."""
     compute, lora = cell.compute, cell.model.lora
     same = {key: getattr(compute, key) for key in ("device", "ranks", "backend", "zero", "offload")}
     return {"dtype": cell.model.dtype, "lora_rank": None if lora is None else lora.rank} | same
@@ -119,7 +122,8 @@ class Calibration:
         unlike = "; ".join(self.unlike(cell))
         shares = cell.compute.share < 1 if cell.compute.share else self.parameters <= SMALL
         return (
-            f"bench {self.name} on {self.count} x {self.device}{f', measured with {unlike}' if unlike else ''}, an "
+            f"bench {self.name} on {self.count} x {self.device}{f', measured with {unlike}' if unlike else ''}"
+            f"{f', scaled to {self.units(cell):g}' if self.more(cell) != 1 else ''}, an "
             f"estimate for completions of {self.mean_tokens_of(cell):,.0f} tokens, without {self.lacks(cell)}"
             f"{', each alone on its GPU' if self.unit == 'GPU' and shares else ''}"
         )
@@ -135,15 +139,43 @@ class Calibration:
         """Completions of a cell are taken to be as long as the measured ones, within its limit."""
         return min(self.mean_tokens, cell.algo.max_completion_tokens)
 
+    def more(self, cell: Cell) -> float:
+        """How many times as many ranks a cell has."""
+        return cell.compute.ranks / self.setting["ranks"]
+
+    def units(self, cell: Cell) -> float:
+        """GPUs or cores that a cell takes."""
+        return self.count * self.more(cell)
+
     def rollout_seconds(self, cell: Cell) -> float:
         """Of one rollout of a cell like it."""
         wanted, mean = work(cell), self.mean_tokens_of(cell)
-        completions = wanted["sampled"] / self.work["sampled"]
+        completions = wanted["sampled"] / self.work["sampled"] / self.more(cell)
+        generated = completions * mean / self.mean_tokens
+        if self.unit == "GPU":  # where sampling more at once costs little: each step reads all weights
+            here = self._decode_bytes(cell, wanted, cell.compute.ranks, cell.compute.generate_batch, mean)
+            generated = here / self._decode_bytes(
+                cell, self.work, self.setting["ranks"], self.manner["generate_batch"], self.mean_tokens
+            )
         whole = (self.prompt_tokens + mean) / (self.prompt_tokens + self.mean_tokens)
-        scale: dict[str, float] = dict.fromkeys(GENERATED, completions * mean / self.mean_tokens)
+        scale: dict[str, float] = dict.fromkeys(GENERATED, generated)
         scale |= dict.fromkeys(SCORED, completions)
-        scale |= dict.fromkeys(TRAINED, wanted["trained"] / self.work["trained"] * whole)
+        scale |= dict.fromkeys(TRAINED, wanted["trained"] / self.work["trained"] / self.more(cell) * whole)
         return sum(seconds * scale.get(phase, 1.0) for phase, seconds in self.seconds_by_phase.items())
+
+    def _decode_bytes(
+        self, cell: Cell, work: Mapping[str, int], ranks: int, generate_batch: int | None, mean: float
+    ) -> float:
+        """What a rank reads to sample a rollout of that work with this cell's model: by calls of generate_batch, or by
+        vLLM at once."""
+        sizes, width = sizes_of(cell), 2 if cell.model.dtype == "bfloat16" else 4
+        left, limit, read = work["sampled"] // ranks, work["max_completion_tokens"], 0.0
+        batch = generate_batch if generate_batch and cell.compute.backend == "hf" else left
+        while left > 0:
+            lengths = by_chance(min(batch, left), prompt=self.prompt_tokens, mean=mean, limit=limit)
+            read += decode_bytes(sizes, lengths, width=width)
+            left -= batch
+        return read
 
     def lacks(self, cell: Cell) -> str:
         """What of this cell was not measured, and is not in its seconds."""
@@ -175,9 +207,10 @@ def read(folders: Iterable[Path]) -> list[Calibration]:
 
 def nearest(cell: Cell, found: Sequence[Calibration], *, unit: str) -> Calibration | None:
     """Of the calibrations that are like this cell on a GPU or on cores (`unit`) the one whose rollouts are most like
-    its own, in size, then in how they are made; None: there is none."""
-    wanted = setting(cell) | {"device": None}  # auto is either
-    like = [one for one in found if one.unit == unit and one.setting | {"device": None} == wanted]
+    its own: in ranks, in size, then in how they are made; None: there is none."""
+    free = {"device": None, "ranks": None}  # auto is either
+    wanted = setting(cell) | free
+    like = [one for one in found if one.unit == unit and one.setting | free == wanted]
     if not like:
         return None
     try:
@@ -188,6 +221,10 @@ def nearest(cell: Cell, found: Sequence[Calibration], *, unit: str) -> Calibrati
     sampled = work(cell)["sampled"]
     return min(
         like,
-        key=lambda one: (abs(math.log(sampled / one.work["sampled"])), len(one.unlike(cell))),
+        key=lambda one: (
+            abs(math.log(one.more(cell))),
+            abs(math.log(sampled / one.work["sampled"])),
+            len(one.unlike(cell)),
+        ),
         default=None,
     )

@@ -74,18 +74,19 @@ class Part:
 
 @dataclass(frozen=True)
 class Estimated:
-    """Cells that cost alike, of which none has finished, and what `bench` says of them. `seconds`: of one, `basis` says
-    without what."""
+    """Cells that cost alike, of which none has finished, and what `bench` says of them. `seconds`: of one, on `units`
+    GPUs or cores; `basis` says without what."""
 
     cells: int
     whole_cells: float
     by: Calibration
     seconds: float
+    units: float
     basis: str
 
     @property
     def hours(self) -> float:
-        return self.seconds * self.by.count * self.whole_cells / 3600
+        return self.seconds * self.units * self.whole_cells / 3600
 
 
 @dataclass(frozen=True)
@@ -201,7 +202,8 @@ def _estimates(
         on_gpu = device == "cuda" or (device == "auto" and has_gpus)
         by = calibration.nearest(cell, known, unit="GPU" if on_gpu else "core")
         if by is not None:
-            found.append(Estimated(len(shares[key]), sum(shares[key]), by, by.seconds(cell), by.basis(cell)))
+            took = by.seconds(cell)
+            found.append(Estimated(len(shares[key]), sum(shares[key]), by, took, by.units(cell), by.basis(cell)))
     return found
 
 

@@ -115,7 +115,7 @@ def test_a_papers_experiment_has_its_batches_on_every_preset_or_is_refused(name:
 
 def test_a_preset_takes_the_place_of_an_experiments_own() -> None:
     [one] = cells("spurious_rewards/base", "compute=zero3_x2")
-    assert one.cell.compute == presets()["zero3_x2"]
+    assert one.cell.compute == presets()["zero3_x2"].model_copy(update={"backend": "vllm"})
 
 
 def test_the_command_line_has_the_last_word() -> None:

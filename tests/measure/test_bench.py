@@ -9,12 +9,13 @@ from typing import Any
 import pytest
 
 from rlvr_sweep.bench import calibration as written
-from rlvr_sweep.bench import commands, floor, measured
+from rlvr_sweep.bench import commands, measured
 from rlvr_sweep.bench.commands import main
 from rlvr_sweep.bench.setting import one, prepare
 from rlvr_sweep.cell_dir import CellDir
 from rlvr_sweep.config.tree import launch_dir
 from rlvr_sweep.errors import UserError
+from rlvr_sweep.shapes import floor
 from rlvr_sweep.shapes.memory import sizes_of
 from rlvr_sweep.sweep import calibration
 

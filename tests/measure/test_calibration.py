@@ -73,7 +73,7 @@ def test_a_cell_like_it_takes_its_rollouts_as_long(runs: Path) -> None:
 
 
 def test_batches_and_lengths_are_scaled(runs: Path) -> None:
-    one = calibration.Calibration.of(document())
+    one = calibration.Calibration.of(document(machine={"device": "x86_64", "count": 4, "unit": "core"}))
     assert one.rollout_seconds(composed().cell) == pytest.approx(36)
     twice = composed("algo.prompts_per_rollout=32").cell
     assert one.rollout_seconds(twice) == pytest.approx(2 * 36 - 2)  # the weights are pushed once
@@ -87,6 +87,28 @@ def test_batches_and_lengths_are_scaled(runs: Path) -> None:
     assert calibration.Calibration.of(saved).seconds(often) == pytest.approx(100 + 100 * 36 + 10 * 50)
 
 
+def generating(*lines: str) -> float:
+    """Seconds of a rollout on four H200s beyond those of what grows with the completions alone; 10 as measured."""
+    cell = composed(*lines).cell
+    times = calibration.work(cell)["sampled"] / calibration.work(composed().cell)["sampled"]
+    return calibration.Calibration.of(document()).rollout_seconds(cell) - 2 - times * 24
+
+
+def test_a_gpu_samples_more_at_once_in_little_more_time(runs: Path) -> None:
+    """Seen: 16.4 s for 128 completions a GPU, 19.1 s for 256."""
+    assert generating() == pytest.approx(10)
+    assert 10.1 < generating("algo.prompts_per_rollout=32") < 13
+    assert 8 < generating("algo.prompts_per_rollout=8", "compute.micro_batch=2") < 9.9
+
+
+def test_hugging_face_takes_a_batch_after_the_other(runs: Path) -> None:
+    cell = composed("compute.backend=hf", "compute.generate_batch=16").cell
+    made = document(setting=calibration.setting(cell), cell=calibration.manner(cell))
+    one, twice = calibration.Calibration.of(made), composed("compute.backend=hf", "compute.generate_batch=8").cell
+    assert one.rollout_seconds(cell) == pytest.approx(36)
+    assert 36 + 5 < one.rollout_seconds(twice) < 36 + 10  # two calls, each nearly as long
+
+
 def test_the_published_model_of_that_size_is_like_its_shape(runs: Path) -> None:
     keep(runs, document())
     assert of(runs, "model=qwen2.5_math_7b").known_for == 1
@@ -94,13 +116,26 @@ def test_the_published_model_of_that_size_is_like_its_shape(runs: Path) -> None:
 
 @pytest.mark.parametrize(
     "line",
-    ["compute=zero3_x4", "compute.backend=hf", "compute=zero2_x8", "model=shape/olmo2_7b", "model.lora={rank: 16}"],
+    ["compute=zero3_x4", "compute.backend=hf", "model=shape/olmo2_7b", "model.lora={rank: 16}"],
 )
 def test_another_model_or_split_is_not_like_it(runs: Path, line: str) -> None:
     keep(runs, document())
     found = of(runs, line, *(["compute.backend=vllm"] if line.startswith("compute=") else []))
     assert (found.known_for, found.hours("GPU"), found.basis) == (0, None, None)
     assert found.lines()[0].startswith("time and disk: unknown (no finished cell with the same model")
+
+
+def test_more_gpus_are_scaled_to_where_none_of_as_many_was_measured(runs: Path) -> None:
+    keep(runs, document())
+    more = ("compute=zero2_x8", "compute.backend=vllm", "compute.checkpoint_every=0")
+    found = of(runs, *more)
+    half = generating("algo.prompts_per_rollout=8", "compute.micro_batch=2")  # on each GPU
+    assert found.hours("GPU") == pytest.approx(8 * (100 + 100 * (half + 24 / 2 + 2)) / 3600)
+    assert "on 4 x NVIDIA H200, scaled to 8, an estimate" in (found.basis or "")
+    own = document(name="eight", setting=calibration.setting(composed(*more).cell))
+    keep(runs, own | {"machine": {"device": "NVIDIA H200", "count": 8, "unit": "GPU"}})
+    assert "bench eight on 8 x NVIDIA H200, an estimate" in (of(runs, *more).basis or "")
+    assert "bench seven on 4 x NVIDIA H200, an estimate" in (of(runs).basis or "")
 
 
 def test_of_several_the_most_similar_counts(runs: Path) -> None:

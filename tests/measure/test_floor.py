@@ -4,7 +4,7 @@ from dataclasses import replace
 
 import pytest
 
-from rlvr_sweep.bench.floor import Length, decode_bytes, device, update_flops
+from rlvr_sweep.shapes.floor import Length, by_chance, decode_bytes, device, update_flops
 from rlvr_sweep.shapes.sizes import Sizes
 from rlvr_sweep.shapes.table import find_shape
 
@@ -54,3 +54,11 @@ def test_six_flops_a_weight_and_token_at_full_size() -> None:
 def test_devices_are_known_by_their_names(name: str, flops: float | None) -> None:
     found = device(name)
     assert (found.flops if found else None) == flops
+
+
+def test_lengths_by_chance_have_their_mean_and_their_limit() -> None:
+    free = [one.completion for one in by_chance(4096, prompt=60.4, mean=800, limit=100_000)]
+    assert sum(free) / 4096 == pytest.approx(800, rel=0.01)
+    assert sum(length > 800 for length in free) / 4096 == pytest.approx(1 / 2.71828, rel=0.01)
+    cut = by_chance(256, prompt=60.4, mean=800, limit=3072)
+    assert (min(cut)[0], max(one.completion for one in cut), min(one.completion for one in cut)) == (60, 3072, 2)

@@ -2,10 +2,12 @@
 
     update_flops(sizes, [Length(prompt=100, completion=800)] * 1024)     # forward and backward, nothing twice
     decode_bytes(sizes, lengths, width=2)                                # of one GPU, all completions at once
+    by_chance(256, prompt=100, mean=800, limit=3072)                     # lengths before any completion is sampled
 
 Pure arithmetic over lengths in tokens; `device` knows what a GPU can do by its name.
 """
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import NamedTuple
@@ -73,3 +75,10 @@ def decode_bytes(sizes: Sizes, lengths: Sequence[Length], *, width: int) -> floa
     steps = max((one.completion for one in lengths), default=0)
     cached = sum((one.completion - 1) * one.prompt + one.completion * (one.completion - 1) // 2 for one in lengths)
     return float(steps * weights * width + cached * sizes.kv_bytes_per_token(width))
+
+
+def by_chance(completions: int, *, prompt: float, mean: float, limit: int) -> list[Length]:
+    """Lengths as of completions that end with the same odds at every token, after `mean` tokens on average, and are cut
+    at `limit`: the middles of as many equal parts of that distribution."""
+    parts = ((which + 0.5) / completions for which in range(completions))
+    return [Length(round(prompt), max(1, min(limit, round(-mean * math.log1p(-part))))) for part in parts]
