@@ -62,7 +62,8 @@ class Slots:
         """UserError where a cell could never start here."""
         if need.gpus > len(self.gpus):
             have = f"this machine has {len(self.gpus)}" if self.gpus else "no GPU is seen here"
-            fewer = f"compute.ranks={len(self.gpus)} or " if self.gpus else ""
+            plain = "compute=gpu " * (len(self.gpus) == 1)  # ZeRO has nothing to shard on one
+            fewer = f"{plain}compute.ranks={len(self.gpus)} or " if self.gpus else ""
             gpus = "1 GPU" if need.gpus == 1 else f"{need.gpus} GPUs"
             raise UserError(
                 f"a cell takes {gpus} (compute.ranks), and {have}; write {fewer}compute=cpu, or see "
@@ -81,7 +82,7 @@ class Slots:
         fitting = sorted(fitting, key=lambda gpu: self._free[gpu])[: need.gpus]
         if len(fitting) < need.gpus or self._free_cores < cores:
             return None
-        if self._leases and need.host > self._free_host:  # alone it was told before the start, or is tried all the same
+        if need.host and self._leases and need.host > self._free_host:  # alone it is tried: who started it was told
             return None
         for gpu in fitting:
             self._free[gpu] -= need.share

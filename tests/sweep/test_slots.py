@@ -5,6 +5,7 @@ from fractions import Fraction
 import pytest
 
 from rlvr_sweep import devices
+from rlvr_sweep.config.compose import compose
 from rlvr_sweep.config.schema import Compute
 from rlvr_sweep.errors import UserError
 from rlvr_sweep.sweep.slots import Lease, Need, Slots, need
@@ -43,7 +44,13 @@ def test_what_is_offloaded_is_shared_out_too() -> None:
     assert first is not None
     machine.give(first)
     assert taken(machine.take(Need(gpus=1, host=91))) == ("0",)
-    assert taken(Slots(("0",), cores=4, host=10).take(Need(gpus=1, host=91))) == ("0",)  # alone, as it was told to
+
+
+def test_what_offloads_more_than_there_is_runs_beside_what_offloads_nothing() -> None:
+    machine = Slots(("0", "1", "2"), cores=4, host=10)
+    assert taken(machine.take(Need(gpus=1, host=91))) == ("0",)  # compute.check_memory=false: as it was told to
+    assert taken(machine.take(Need(gpus=1))) == ("1",) and machine.take(Need(cores=1)) is not None
+    assert machine.take(Need(gpus=1, host=1)) is None
 
 
 def test_a_cell_of_more_ranks_than_cores_runs_alone() -> None:
@@ -64,6 +71,10 @@ def test_a_cap_counts_cells() -> None:
 def test_what_can_never_start_is_said_before() -> None:
     with pytest.raises(UserError, match=r"takes 8 GPUs .* this machine has 2; write"):
         Slots(("0", "1"), cores=4).check(Need(gpus=8))
+    with pytest.raises(UserError, match=r"this machine has 1; write compute=gpu compute\.ranks=1 or compute=cpu"):
+        Slots(("0",), cores=4).check(Need(gpus=8))
+    lines = ["experiment=spurious_rewards/base", "compute=gpu", "compute.ranks=1"]
+    assert not compose(lines, multirun=False).faults
     with pytest.raises(UserError, match="no GPU is seen here"):
         Slots((), cores=4).check(Need(gpus=1))
 
