@@ -15,7 +15,7 @@ from rlvr_sweep.errors import UserError
 
 CAUSAL = ("ForCausalLM", "LMHeadModel")  # how the names of architectures end that write from left to right
 # What holds a vocabulary. From a tokenizer_config.json alone transformers makes a tokenizer that knows no word.
-TOKENIZERS = ("tokenizer.json", "tokenizer.model", "vocab.json", "vocab.txt")
+TOKENIZERS = ("tokenizer.json", "tokenizer.model", "tekken.json", "tiktoken.model", "vocab.json", "vocab.txt")
 
 
 def check(where: str, folder: Path, *, chat: bool) -> int | None:

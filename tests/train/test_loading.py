@@ -1,5 +1,6 @@
 """Weights that are not those of the config are refused, where transformers goes on with random numbers."""
 
+import base64
 import json
 import shutil
 from pathlib import Path
@@ -10,7 +11,7 @@ import pytest
 from rlvr_sweep.config.compose import compose_or_refuse
 from rlvr_sweep.errors import UserError
 from rlvr_sweep.lab.families import model_dir
-from rlvr_sweep.train.model import load
+from rlvr_sweep.train.model import load, load_tokenizer
 
 
 def folder(tmp_path: Path, **changes: Any) -> Path:
@@ -48,6 +49,20 @@ def test_a_sound_folder_loads(tmp_path: Path) -> None:
 )
 def test_what_does_not_fit_is_named(changes: dict[str, Any], said: str, tmp_path: Path) -> None:
     assert said in refusal(folder(tmp_path, **changes))
+
+
+def test_a_vocabulary_of_mistrals_own_format_is_one(tmp_path: Path) -> None:
+    made = folder(tmp_path, model_type="mistral", architectures=["MistralForCausalLM"])
+    (made / "tokenizer.json").unlink()
+    said = {"pattern": ".", "num_vocab_tokens": 256, "default_vocab_size": 259, "default_num_special_tokens": 3}
+    special = [
+        {"rank": rank, "token_str": text, "is_control": True} for rank, text in enumerate(("<unk>", "<s>", "</s>"))
+    ]
+    words = [{"rank": rank, "token_bytes": base64.b64encode(bytes([rank])).decode()} for rank in range(256)]
+    tekken = {"config": {**said, "version": "v3"}, "vocab": words, "special_tokens": special}
+    (made / "tekken.json").write_text(json.dumps(tekken))
+    cell = compose_or_refuse(["model=path", f"model.path={made}"], multirun=False)[0].cell
+    assert load_tokenizer(cell)("1 + 1", add_special_tokens=False)["input_ids"] == [3 + ord(each) for each in "1 + 1"]
 
 
 def test_a_broken_tokenizer_is_named(tmp_path: Path) -> None:
