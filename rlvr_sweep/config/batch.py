@@ -63,12 +63,20 @@ def divisors(n: int) -> list[int]:
 
 
 def faults(
-    *, prompts: int, completions: int, updates: int, ranks: int, micro_batch: int | None
+    *,
+    prompts: int,
+    completions: int,
+    updates: int,
+    ranks: int,
+    micro_batch: int | None,
+    nodes: int = 1,
+    least_ranks: int = 1,
 ) -> list[tuple[str, str]]:
-    """What does not divide, each as (key, what is wrong and the nearest values that do)."""
+    """What does not divide, each as (key, what is wrong and the nearest values that do). `nodes`, `least_ranks`: which
+    fewer ranks there may be."""
     size = prompts * completions
     numbers = {"completions": completions, "updates": updates, "micro_batch": micro_batch}
-    fewer = fewer_ranks(prompts=prompts, ranks=ranks, **numbers)
+    fewer = fewer_ranks(prompts=prompts, ranks=ranks, **numbers, nodes=nodes, least_ranks=least_ranks)
     if prompts % ranks:
         legal = list(range(ranks, 2 * prompts + ranks, ranks))
         found = (
@@ -93,11 +101,21 @@ def faults(
     return [(key, text + fewer)]
 
 
-def fewer_ranks(*, prompts: int, completions: int, updates: int, ranks: int, micro_batch: int | None) -> str:
-    """As in ", or compute.ranks=8": the most ranks, fewer than these, on which all divides; nothing where there are
-    none."""
+def fewer_ranks(
+    *,
+    prompts: int,
+    completions: int,
+    updates: int,
+    ranks: int,
+    micro_batch: int | None,
+    nodes: int = 1,
+    least_ranks: int = 1,
+) -> str:
+    """As in ", or compute.ranks=8": the most ranks, fewer than these, on which all divides, as many on each of `nodes`;
+    nothing where there are none."""
     parts = updates * (micro_batch or 1)
-    legal = [r for r in divisors(prompts) if r < ranks and prompts * completions % (r * parts) == 0]
+    fewer = [r for r in divisors(prompts) if least_ranks <= r < ranks and r % nodes == 0]
+    legal = [r for r in fewer if prompts * completions % (r * parts) == 0]
     return f", or compute.ranks={legal[-1]}" if legal else ""
 
 

@@ -115,8 +115,8 @@ def _batch_faults(cell: Cell) -> list[str]:
             prompts=prompts // updates,
             completions=algo.completions_per_prompt,
             updates=1,
-            ranks=cell.compute.ranks,
             micro_batch=_micro_batch(cell),
+            **_ranks(cell),
         )
         return [
             f"algo.prompts_per_rollout: clip=off_small_rollout divides {prompts} prompts by {updates} updates{over}; "
@@ -132,10 +132,17 @@ def _batch_faults(cell: Cell) -> list[str]:
             prompts=prompts,
             completions=algo.completions_per_prompt,
             updates=1 if clip.name in ("off_large_batch", "off_small_rollout") else updates,
-            ranks=cell.compute.ranks,
             micro_batch=_micro_batch(cell),
+            **_ranks(cell),
         )
     ]
+
+
+def _ranks(cell: Cell) -> dict[str, int]:
+    """How many there are, and which fewer ones `faults` would take."""
+    compute = cell.compute
+    is_sharded = compute.zero and not compute.offload
+    return {"ranks": compute.ranks, "nodes": compute.nodes, "least_ranks": 2 if is_sharded else 1}
 
 
 def _loss_faults(cell: Cell) -> list[str]:

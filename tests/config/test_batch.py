@@ -3,6 +3,7 @@
 import pytest
 
 from rlvr_sweep.config.batch import divisors, faults, nearest, plan
+from rlvr_sweep.config.compose import compose
 
 
 def test_the_papers_batch_on_eight_gpus() -> None:
@@ -55,6 +56,27 @@ def test_so_many_fewer_ranks_are_offered_as_leave_the_batches_alone(numbers: dic
 def test_where_no_ranks_help_none_are_offered() -> None:
     [(_, text)] = faults(prompts=4, completions=8, updates=3, ranks=2, micro_batch=None)
     assert "compute.ranks" not in text
+
+
+@pytest.mark.parametrize(
+    ("lines", "ranks"),
+    [
+        (["compute=gpu", "compute.ranks=6", "compute.nodes=2", "algo.prompts_per_rollout=9"], None),  # not 3
+        (["compute=gpu", "compute.ranks=8", "compute.nodes=2", "algo.prompts_per_rollout=12"], 6),
+        (["compute=zero2_x2", "algo.prompts_per_rollout=3"], None),  # not 1
+        (["compute=gpu", "compute.ranks=2", "algo.prompts_per_rollout=3"], 1),
+        (["compute=zero1_x4", "algo.prompts_per_rollout=6", "clip=off_small_rollout", "algo.updates_per_rollout=3"], 2),
+        (
+            ["compute=zero1_x4", "algo.prompts_per_rollout=3", "clip=off_small_rollout", "algo.updates_per_rollout=3"],
+            None,
+        ),
+    ],
+)
+def test_no_ranks_are_offered_that_are_refused_themselves(lines: list[str], ranks: int | None) -> None:
+    lines = ["algo.completions_per_prompt=16", "compute.micro_batch=2", *lines]
+    [fault] = compose(lines, multirun=False).faults
+    assert fault.partition(", or compute.ranks=")[2] == ("" if ranks is None else str(ranks))
+    assert ranks is None or not compose([*lines, f"compute.ranks={ranks}"], multirun=False).faults
 
 
 def test_the_remedies_work() -> None:
