@@ -356,6 +356,8 @@ def faults(cell: Cell) -> list[str]:
         )
     if compute.liger and compute.device == "cpu":
         found.append("compute.liger: its kernels are for GPUs; write compute.liger=false")
+    if compute.backend == "vllm" and compute.device == "cpu":
+        found.append("compute.backend: vllm generates on the GPUs that train; write compute.backend=hf for cores")
     if compute.backend == "vllm_server" and compute.vllm_server is None:
         found.append(
             "compute.vllm_server: missing; write compute.vllm_server=http://HOST:PORT, or compute.backend=vllm"

@@ -15,6 +15,7 @@ CORRECTED = ["compute.backend=vllm", "estimator.rollout_correction=token_truncat
         (SERVER[:1], "compute.vllm_server: missing; write compute.vllm_server=http://HOST:PORT"),
         (SERVER[1:], "compute.backend=hf asks no server; write compute.backend=vllm_server"),
         ([SERVER[0], "compute.vllm_server=gpu7:8000"], "'gpu7:8000' is no address; write http://HOST:PORT"),
+        (["compute=cpu", "compute.backend=vllm"], "compute.backend: vllm generates on the GPUs that train; write "),
         (CORRECTED[1:], "estimator.rollout_correction: corrects for what vLLM computes otherwise"),
         (["estimator.rollout_correction_max=2"], "nothing is corrected, so this could change nothing"),
     ],

@@ -193,8 +193,9 @@ def test_the_usual_cause_of_a_librarys_error_stands_last(
     assert last.startswith("rlvr_sweep: OutOfMemoryError: CUDA out of memory. Tried to allocate 20 GiB; the GPU's mem")
 
 
-def test_vllm_without_a_gpu_is_one_line(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    cell = composed(tmp_path, "compute.backend=vllm", "compute.device=cpu")
+def test_vllm_without_a_gpu_is_one_line(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("torch.cuda.is_available", lambda: False)
+    cell = composed(tmp_path, "compute.backend=vllm", "compute.device=auto")
     store = Store.create(benchmark_job(cell, "add", samples=2, temperature=1.0))
     with pytest.raises(UserError, match=r"compute\.backend=vllm: wants a GPU"):
         _sample([(store, 2)])
