@@ -3,6 +3,7 @@
 import sys
 import time
 from contextlib import nullcontext
+from pathlib import Path
 from types import ModuleType, SimpleNamespace
 from typing import Any
 
@@ -13,9 +14,12 @@ from transformers import AutoModelForCausalLM
 from trl.generation import vllm_generation
 from trl.generation.vllm_generation import VLLMGeneration
 
+from rlvr_sweep.cell_dir import CellDir
+from rlvr_sweep.config.compose import compose_or_refuse
 from rlvr_sweep.config.schema import Compute
 from rlvr_sweep.errors import UserError
 from rlvr_sweep.lab.families import model_dir
+from rlvr_sweep.train import worker
 from rlvr_sweep.train.generation import Sampling
 from rlvr_sweep.train.vllm_engine import VLLM, colocated, compute_in, merged, require
 
@@ -151,6 +155,22 @@ def test_the_engine_beside_the_trainer_computes_in_the_models_dtype(monkeypatch:
         compute_in(dtype)
         VLLMGeneration(model, accelerator, None)  # pyright: ignore[reportArgumentType]
     assert [(options["model"], options["dtype"]) for options in made] == [("DIR", "float32"), ("DIR", "bfloat16")]
+
+
+def test_a_cell_tells_trl_before_it_makes_the_engine(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    class Made(Exception):
+        pass
+
+    def engine(**options: Any) -> None:
+        raise Made(vars(vllm_generation)["LLM"].keywords)
+
+    monkeypatch.setattr(vllm_generation, "LLM", Engine, raising=False)
+    monkeypatch.setattr("trl.trainer.grpo_trainer.VLLMGeneration", engine)
+    monkeypatch.setattr("rlvr_sweep.train.vllm_engine.require", lambda cell, use_cpu: None)
+    lines = ["model=lab/qwen_math", "compute.backend=vllm", "model.dtype=bfloat16", "tracking=off", "eval=none"]
+    directory = CellDir.create(compose_or_refuse([*lines, f"runs={tmp_path}"], multirun=False)[0])
+    with pytest.raises(Made, match=r"\{.dtype.: .bfloat16.\}"):
+        worker.train(directory, say=directory.status, is_main=True, began=0.0)
 
 
 def test_a_lora_model_hands_over_merged_weights_and_keeps_its_own() -> None:
