@@ -30,7 +30,7 @@ SCORED: tuple[str, ...] = ("score", "rest")  # with the completions sampled,
 TRAINED: tuple[str, ...] = ("old_logprobs", "update")  # and with the tokens trained on
 # What a rollout's seconds also go by, of `manner`: told where it differs.
 HOW = ("attention", "micro_batch", "gradient_checkpointing", "liger")
-HOW += ("kl", "max_generation_batches", "rollout_correction")
+HOW += ("kl", "max_generation_batches", "rollout_correction", "nodes")
 OF_ENGINE: dict[str, tuple[str, ...]] = {"hf": ("generate_batch",), "vllm": ("vllm_memory", "vllm_sleep")}
 
 
@@ -52,6 +52,8 @@ def manner(cell: Cell) -> dict[str, Any]:
         more["rollout_correction"] = estimator.rollout_correction
     if compute.device == "cuda" and not compute.liger:
         more["liger"] = False
+    if compute.nodes > 1:
+        more["nodes"] = compute.nodes
     return {
         "prompts": arm(cell).prompts,
         "completions": sampled_completions(cell),

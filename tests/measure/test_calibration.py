@@ -172,6 +172,11 @@ def test_what_generates_by_hugging_face_does_not_ask_for_vllms_settings() -> Non
     assert one.unlike(cell) == ["generate_batch 128 (here 16)"]
 
 
+def test_ranks_that_talk_over_a_network_are_told() -> None:
+    cell = composed("compute=zero2_2x8", "compute.backend=vllm", "algo.prompts_per_rollout=32").cell
+    assert "measured with nodes null (here 2), scaled to 16, an " in calibration.Calibration.of(document()).basis(cell)
+
+
 def test_auto_is_a_gpu_where_there_is_one(
     runs: Path, capsys: pytest.CaptureFixture[str], with_gpus: Callable[..., None]
 ) -> None:
