@@ -58,9 +58,11 @@ def _places(compute: Compute) -> list[dict[str, str]]:
     if compute.device == "cpu" or (compute.device == "auto" and not gpus):
         return [{}] * count
     if count > len(gpus):
+        ranks = len(gpus) * compute.nodes
+        plain = "compute=gpu " * (ranks == 1)  # ZeRO has nothing to shard on one
         raise UserError(
             f"compute.ranks={compute.ranks}: samples with {count} processes, a GPU each, and there are {len(gpus)}; "
-            f"write compute.ranks={max(1, len(gpus)) * compute.nodes}"
+            f"write {f'{plain}compute.ranks={ranks}' if ranks else 'compute=cpu compute.backend=hf'}"
         )
     return [{"CUDA_VISIBLE_DEVICES": gpu} for gpu in gpus[:count]]
 

@@ -108,9 +108,11 @@ def test_a_process_has_a_gpu_of_its_own(tmp_path: Path, monkeypatch: pytest.Monk
     shells = Mortal(monkeypatch, "true", "true")
     assert spread([(store, 1)]) == 0
     assert [one["env"]["CUDA_VISIBLE_DEVICES"] for one in shells.started] == ["5", "GPU-ab"]
-    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "5")
-    with pytest.raises(UserError, match=r"compute\.ranks=2: .* there are 1; write compute\.ranks=1"):
-        spread([(store, 1)])
+    told = {"5": r"1; write compute=gpu compute\.ranks=1", "": r"0; write compute=cpu compute\.backend=hf"}
+    for there, instead in told.items():
+        monkeypatch.setenv("CUDA_VISIBLE_DEVICES", there)
+        with pytest.raises(UserError, match=rf"compute\.ranks=2: .* there are {instead}$"):
+            spread([(store, 1)])
 
 
 @pytest.mark.slow
