@@ -31,6 +31,8 @@ TRAINED: tuple[str, ...] = ("old_logprobs", "update")  # and with the tokens tra
 # What a rollout's seconds also go by, of `manner`: told where it differs.
 HOW = ("attention", "micro_batch", "gradient_checkpointing", "liger")
 HOW += ("kl", "max_generation_batches", "rollout_correction", "nodes")
+# Without these nothing can be scaled.
+NEEDED = {"setting": ("ranks",), "work": ("sampled", "trained", "max_completion_tokens"), "cell": ("generate_batch",)}
 OF_ENGINE: dict[str, tuple[str, ...]] = {"hf": ("generate_batch",), "vllm": ("vllm_memory", "vllm_sleep")}
 
 
@@ -108,9 +110,9 @@ class Calibration:
             count=machine["count"],
             unit=machine["unit"],
             parameters=document["parameters"],
-            setting=dict(document["setting"]),
-            manner=dict(document["cell"]),
-            work=document["work"],
+            setting=_with(document, "setting"),
+            manner=_with(document, "cell"),
+            work=_with(document, "work"),
             mean_tokens=measured["completion_tokens"],
             prompt_tokens=measured["prompt_tokens"],
             seconds_by_phase=measured["seconds"],
@@ -189,6 +191,12 @@ class Calibration:
         batch, every = arm(cell), cell.compute.checkpoint_every
         checkpoints = batch.rollouts / (every * batch.stretch) if every else 0.0
         return self.startup + batch.rollouts * self.rollout_seconds(cell) + checkpoints * (self.checkpoint or 0.0)
+
+
+def _with(document: Mapping[str, Any], part: str) -> dict[str, Any]:
+    """A part of a file. KeyError where it lacks one of NEEDED."""
+    found = dict(document[part])
+    return {key: found[key] for key in NEEDED[part]} | found
 
 
 def places(runs: Path) -> list[Path]:

@@ -196,7 +196,11 @@ def test_auto_is_a_gpu_where_there_is_one(
     assert main(words) == 0 and " GPU-hours for 1 cell\n" in capsys.readouterr().out
 
 
-@pytest.mark.parametrize("text", ["{", "[]", "{}", json.dumps({"format": 99}), json.dumps(document(setting=None))])
+BROKEN = [document(setting=None), document(cell={}), document(work={}), {"format": 99}]
+NO_RANKS = {key: value for key, value in document()["setting"].items() if key != "ranks"}
+
+
+@pytest.mark.parametrize("text", ["{", "[]", "{}", *map(json.dumps, [*BROKEN, document(setting=NO_RANKS)])])
 def test_a_file_that_is_none_is_no_basis(runs: Path, text: str) -> None:
     (runs / calibration.OWN / "broken.json").write_text(text)
     assert of(runs).known_for == 0
