@@ -38,7 +38,7 @@ OF_ENGINE: dict[str, tuple[str, ...]] = {"hf": ("generate_batch",), "vllm": ("vl
 
 def setting(cell: Cell) -> dict[str, Any]:
     """What must be equal, besides the parameters, for a measurement to say something of another cell; but for the
-    number of ranks, where none of as many was measured."""
+    number of ranks, which is scaled."""
     compute, lora = cell.compute, cell.model.lora
     same = {key: getattr(compute, key) for key in ("device", "ranks", "backend", "zero", "offload")}
     return {"dtype": cell.model.dtype, "lora_rank": None if lora is None else lora.rank} | same
@@ -217,7 +217,8 @@ def read(folders: Iterable[Path]) -> list[Calibration]:
 
 def nearest(cell: Cell, found: Sequence[Calibration], *, unit: str) -> Calibration | None:
     """Of the calibrations that are like this cell on a GPU or on cores (`unit`) the one whose rollouts are most like
-    its own: in ranks, in size, then in how they are made; None: there is none."""
+    its own: twice the ranks are as far as twice the batch of a rank, then how they are made counts; None: there is
+    none."""
     free = {"device": None, "ranks": None}  # auto is either
     wanted = setting(cell) | free
     like = [one for one in found if one.unit == unit and one.setting | free == wanted]
@@ -229,12 +230,9 @@ def nearest(cell: Cell, found: Sequence[Calibration], *, unit: str) -> Calibrati
         return None
     like = [one for one in like if one.parameters == parameters]
     sampled = work(cell)["sampled"]
-    return min(
-        like,
-        key=lambda one: (
-            abs(math.log(one.more(cell))),
-            abs(math.log(sampled / one.work["sampled"])),
-            len(one.unlike(cell)),
-        ),
-        default=None,
-    )
+
+    def distance(one: Calibration) -> tuple[float, float, int]:
+        ranks, batch = one.more(cell), sampled / one.work["sampled"] / one.more(cell)  # of a rank
+        return round(abs(math.log(ranks)) + abs(math.log(batch)), 6), abs(math.log(ranks)), len(one.unlike(cell))
+
+    return min(like, key=distance, default=None)

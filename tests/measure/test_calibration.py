@@ -138,6 +138,15 @@ def test_more_gpus_are_scaled_to_where_none_of_as_many_was_measured(runs: Path) 
     assert "bench seven on 4 x NVIDIA H200, an estimate" in (of(runs).basis or "")
 
 
+def test_as_many_gpus_with_hardly_any_batch_are_less_like_it_than_half_of_them(runs: Path) -> None:
+    more = ("compute=zero2_x8", "compute.backend=vllm")
+    keep(runs, document())
+    eight = document(name="eight", setting=calibration.setting(composed(*more).cell))
+    for part, by in ((32, "seven"), (2, "eight")):
+        keep(runs, eight | {"work": eight["work"] | {"sampled": eight["work"]["sampled"] // part}})
+        assert f"bench {by} on" in (of(runs, *more).basis or "")
+
+
 def test_of_several_the_most_similar_counts(runs: Path) -> None:
     small = document(name="small")
     small["work"] = {name: size // 4 for name, size in small["work"].items()}
