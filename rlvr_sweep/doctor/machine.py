@@ -184,7 +184,7 @@ def network(*, timeout_s: float = 3.0) -> Check:
             return Check("network", "ok", f"{name} answers")
     except OSError as error:
         reason = error.strerror or str(error)
-        remedy = "rlvr-sweep prefetch on a node with network, then here export HF_HUB_OFFLINE=1"
+        remedy = "`python -m rlvr_sweep prefetch` on a node with network, then here export HF_HUB_OFFLINE=1"
         return Check("network", "warn", f"{name} cannot be reached ({reason})", remedy)
 
 

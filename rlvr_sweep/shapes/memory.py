@@ -223,7 +223,7 @@ def sizes_of(cell: Cell) -> Sizes:
 
     cached = try_to_load_from_cache(str(cell.model.hub), "config.json", revision=cell.model.revision)
     if not isinstance(cached, str):
-        raise Unknown(f"{cell.model.hub} is not in the Hub's cache; rlvr-sweep prefetch brings it")
+        raise Unknown(f"{cell.model.hub} is not in the Hub's cache; `python -m rlvr_sweep prefetch` brings it")
     return _read(Path(cached))
 
 
