@@ -9,6 +9,7 @@ rewritten here too, so that one place decides how many rollouts an arm runs.
 """
 
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 
@@ -69,14 +70,11 @@ def faults(
     updates: int,
     ranks: int,
     micro_batch: int | None,
-    nodes: int = 1,
-    least_ranks: int = 1,
+    fewer: Sequence[int] | None = None,
 ) -> list[tuple[str, str]]:
-    """What does not divide, each as (key, what is wrong and the nearest values that do). `nodes`, `least_ranks`: which
-    fewer ranks there may be."""
-    size = prompts * completions
-    numbers = {"completions": completions, "updates": updates, "micro_batch": micro_batch}
-    fewer = fewer_ranks(prompts=prompts, ranks=ranks, **numbers, nodes=nodes, least_ranks=least_ranks)
+    """What does not divide, each as (key, what is wrong and the nearest values that do). `fewer`: ranks that may be
+    had instead; None: all that are fewer."""
+    size, instead = prompts * completions, range(1, ranks) if fewer is None else fewer
     if prompts % ranks:
         legal = list(range(ranks, 2 * prompts + ranks, ranks))
         found = (
@@ -98,25 +96,14 @@ def faults(
     else:
         return []
     key, text = found
-    return [(key, text + fewer)]
+    return [(key, text + or_ranks(instead, prompts=prompts, size=size, parts=updates * (micro_batch or 1)))]
 
 
-def fewer_ranks(
-    *,
-    prompts: int,
-    completions: int,
-    updates: int,
-    ranks: int,
-    micro_batch: int | None,
-    nodes: int = 1,
-    least_ranks: int = 1,
-) -> str:
-    """As in ", or compute.ranks=8": the most ranks, fewer than these, on which all divides, as many on each of `nodes`;
-    nothing where there are none."""
-    parts = updates * (micro_batch or 1)
-    fewer = [r for r in divisors(prompts) if least_ranks <= r < ranks and r % nodes == 0]
-    legal = [r for r in fewer if prompts * completions % (r * parts) == 0]
-    return f", or compute.ranks={legal[-1]}" if legal else ""
+def or_ranks(legal: Sequence[int], *, prompts: int, size: int, parts: int) -> str:
+    """As in ", or compute.ranks=8": the most of these ranks over which whole prompts can be split and their `size`
+    completions cut into `parts` on each; nothing where there are none."""
+    fit = [ranks for ranks in legal if prompts % ranks == 0 and size % (ranks * parts) == 0]
+    return f", or compute.ranks={max(fit)}" if fit else ""
 
 
 def plan(

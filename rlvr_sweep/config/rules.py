@@ -111,13 +111,8 @@ def _batch_faults(cell: Cell) -> list[str]:
     if clip.name == "off_small_rollout" and prompts % (parts := updates * cell.compute.ranks):
         over = f" and {cell.compute.ranks} ranks" if cell.compute.ranks > 1 else ""
         legal = list(range(parts, 2 * prompts + parts, parts))
-        fewer = batch.fewer_ranks(
-            prompts=prompts // updates,
-            completions=algo.completions_per_prompt,
-            updates=1,
-            micro_batch=_micro_batch(cell),
-            **_ranks(cell),
-        )
+        each, micro = prompts // updates, _micro_batch(cell) or 1
+        fewer = batch.or_ranks(_fewer(cell), prompts=each, size=each * algo.completions_per_prompt, parts=micro)
         return [
             f"algo.prompts_per_rollout: clip=off_small_rollout divides {prompts} prompts by {updates} updates{over}; "
             f"write {batch.nearest(prompts, legal)}{'' if prompts % updates else fewer}"
@@ -132,17 +127,18 @@ def _batch_faults(cell: Cell) -> list[str]:
             prompts=prompts,
             completions=algo.completions_per_prompt,
             updates=1 if clip.name in ("off_large_batch", "off_small_rollout") else updates,
+            ranks=cell.compute.ranks,
             micro_batch=_micro_batch(cell),
-            **_ranks(cell),
+            fewer=_fewer(cell),
         )
     ]
 
 
-def _ranks(cell: Cell) -> dict[str, int]:
-    """How many there are, and which fewer ones `faults` would take."""
+def _fewer(cell: Cell) -> list[int]:
+    """Ranks fewer than its own on which a cell may run: as many on each node, and more than one to shard over."""
     compute = cell.compute
-    is_sharded = compute.zero and not compute.offload
-    return {"ranks": compute.ranks, "nodes": compute.nodes, "least_ranks": 2 if is_sharded else 1}
+    least = 2 if compute.zero and not compute.offload else 1
+    return [ranks for ranks in range(least, compute.ranks) if ranks % compute.nodes == 0]
 
 
 def _loss_faults(cell: Cell) -> list[str]:

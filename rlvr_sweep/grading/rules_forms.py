@@ -7,8 +7,7 @@
 Pure functions, linear in short texts. No text is ever evaluated as code.
 """
 
-# Signs that look like others (a minus, a multiplication sign) are what answers hold and what this file reads as one.
-# ruff: noqa: RUF001
+# ruff: noqa: RUF001 (signs that look like others, a minus, a multiplication sign, are what answers hold; read as one here)
 
 import re
 from collections import Counter

@@ -6,8 +6,7 @@ r"""The values that answers of KOR-Bench's Operation hold: numbers, formulas, se
 Numbers and formulas are compared by the maths grader; what holds them is compared here.
 """
 
-# Signs that look like others are what answers hold and what this file tells apart.
-# ruff: noqa: RUF001
+# ruff: noqa: RUF001 (signs that look like others are what answers hold and what this file tells apart)
 
 import re
 from collections import Counter
