@@ -93,7 +93,8 @@ def finished(process: subprocess.Popen[str]) -> tuple[str, list[str]]:
 
 
 def fragments(home: Path) -> list[Path]:
-    return sorted((home / "cell" / "wandb").glob("offline-run-*-" + CELL["cell_id"]))
+    """The run directories, oldest first. The client adds "-1" to the name of a second one of the same second."""
+    return sorted((home / "cell" / "wandb").glob(f"offline-run-*-{CELL['cell_id']}*"))
 
 
 def records(fragment: Path) -> list[dict[str, Any]]:
