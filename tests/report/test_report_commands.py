@@ -5,7 +5,6 @@ import json
 import os
 import subprocess
 import sys
-import time
 from pathlib import Path
 
 import pytest
@@ -121,11 +120,9 @@ def test_a_terminal_without_unicode(monkeypatch: pytest.MonkeyPatch) -> None:
     assert "\\u03c0 is not 3" in done.stdout
 
 
-def test_help_is_quick_and_light() -> None:
-    began = time.perf_counter()
+def test_help_imports_nothing_heavy() -> None:
     code = "import sys; from rlvr_sweep.__main__ import main\ntry: main(['show', '--help'])\nexcept SystemExit: pass\n"
     code += "print({'torch', 'trl', 'matplotlib', 'pyarrow', 'numpy', 'hydra'} & set(sys.modules))"
     env = os.environ | {"PYTHONPATH": os.pathsep.join(sys.path)}
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, env=env)
     assert "CELL" in done.stdout and done.stdout.endswith("set()\n")
-    assert time.perf_counter() - began < 1.5

@@ -42,9 +42,9 @@ def test_boxes_are_what_closed_braces_hold() -> None:
 
 
 def test_looking_for_boxes_takes_linear_time() -> None:
-    started = time.perf_counter()
-    assert not has_box(r"\boxed{" * 20_000)
-    assert time.perf_counter() - started < 1
+    started = time.process_time()
+    assert not has_box(r"\boxed{" * 160_000)
+    assert time.process_time() - started < 10  # 0.04 s; looking again from each box takes an hour
 
 
 @pytest.mark.parametrize(
@@ -120,14 +120,10 @@ def test_long_periods_are_found_wherever_they_begin(period: int) -> None:
         assert not repeats(before + (unit * 3)[:-1] + "!", times=3)
 
 
-def test_a_long_text_costs_milliseconds() -> None:
+def test_a_long_text_is_searched_by_vectors() -> None:
     draw = random.Random(0)
     text = " ".join("".join(draw.choices("etaoinshrdlu", k=draw.randint(1, 9))) for _ in range(1700))[:10_000]
-    best = min(_seconds(text) for _ in range(5))
-    assert best < 0.03  # about 2 ms on a free core
-
-
-def _seconds(text: str) -> float:
-    started = time.perf_counter()
-    assert not repeats(text)
-    return time.perf_counter() - started
+    started = time.process_time()
+    for _ in range(20):
+        assert not repeats(text)
+    assert time.process_time() - started < 10  # 0.04 s

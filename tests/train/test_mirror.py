@@ -193,7 +193,7 @@ def test_a_server_that_dies_does_not_hold_the_end(home: Path) -> None:
     process.stdin.write("\n")
     began = time.monotonic()
     finished(process)
-    assert time.monotonic() - began < 6
+    assert time.monotonic() - began < 20  # about 4
 
 
 @pytest.fixture
@@ -256,12 +256,12 @@ def test_the_first_failure_is_the_last_call(warned: Warned) -> None:
 
 def test_a_call_that_hangs_is_left_behind(monkeypatch: pytest.MonkeyPatch, warned: Warned) -> None:
     monkeypatch.setattr(module, "LIMIT_S", 0.2)
-    client = Client(lambda: time.sleep(2))
+    client = Client(lambda: time.sleep(60))
     mirror = Mirror(client, client, module._Guard())
     began = time.monotonic()
     mirror.log(1, {})
     mirror.log(2, {})
-    assert time.monotonic() - began < 1 and client.calls == 1
+    assert time.monotonic() - began < 20 and client.calls == 1
     assert len(warned()) == 1 and "no answer" in warned()[0]
 
 
