@@ -53,6 +53,12 @@ def gpus_here() -> tuple[str, ...]:
     return () if "SLURM_JOB_ID" in os.environ else tuple(gpu.index for gpu in gpus())
 
 
+def only(gpus: Sequence[str]) -> dict[str, str]:
+    """The environment of a process that shall see these GPUs and no others. Numbers are nvidia-smi's, by which we look
+    at them; CUDA's own put the fastest first, which on a machine with GPUs of two kinds are others."""
+    return {"CUDA_VISIBLE_DEVICES": ",".join(gpus), "CUDA_DEVICE_ORDER": "PCI_BUS_ID"}
+
+
 @dataclass(frozen=True)
 class Gpu:
     """A GPU as the driver lists it; bytes. `total` is 0 where it does not say (a GPU that shares the machine's)."""

@@ -12,6 +12,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+from rlvr_sweep import devices
 from rlvr_sweep.cell_dir import CellDir
 from rlvr_sweep.lifeline import dies_with_parent
 from rlvr_sweep.sweep import memory
@@ -58,7 +59,7 @@ def run_cell(directory: CellDir, given: Lease, say: Callable[[str], None]) -> in
 
 def run_stock(directory: CellDir, given: Lease, out: Path, log: Path) -> int:
     """bench/stock.py on the same GPUs; its exit code."""
-    environment = {**os.environ, "CUDA_VISIBLE_DEVICES": ",".join(given.gpus), "PYTHONUNBUFFERED": "1"}
+    environment = {**os.environ, **devices.only(given.gpus), "PYTHONUNBUFFERED": "1"}
     with log.open("w") as file:
         process = subprocess.Popen(
             [*command(directory, module="rlvr_sweep.bench.stock"), str(out)],

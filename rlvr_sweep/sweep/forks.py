@@ -18,6 +18,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import IO, Any
 
+from rlvr_sweep import devices
 from rlvr_sweep.config.schema import Compute
 from rlvr_sweep.lifeline import adopting_orphans, dies_with_parent
 
@@ -74,7 +75,7 @@ class ForkServer:
                 [sys.executable, "-m", MODULE, str(theirs.fileno())],
                 stdout=self._log,
                 stderr=subprocess.STDOUT,
-                env={**environment, "CUDA_VISIBLE_DEVICES": ",".join(gpus)},
+                env={**environment, **devices.only(gpus)},
                 pass_fds=[theirs.fileno()],
                 start_new_session=True,
                 preexec_fn=dies_with_parent(signal.SIGKILL),

@@ -14,6 +14,7 @@ import time
 from collections.abc import Mapping
 from pathlib import Path
 
+from rlvr_sweep import devices
 from rlvr_sweep.cell_dir import CellDir, Locked
 from rlvr_sweep.lifeline import dies_with_parent
 from rlvr_sweep.protocol import ATTEMPT, DONE, FAILED, LOCKED, SHARE, STOP_FILE, STOPPED
@@ -79,7 +80,7 @@ class CellProcess:
             STOP_FILE: str(folder / "stop"),
             **COMMON,
             # A cell sees its own GPUs and no others; one that runs on cores sees none, and makes no context there.
-            "CUDA_VISIBLE_DEVICES": ",".join(lease.gpus),
+            **devices.only(lease.gpus),
             SHARE: str(float(lease.need.share)),
             **(extra or {}),
         }

@@ -64,7 +64,7 @@ def _places(compute: Compute) -> list[dict[str, str]]:
             f"compute.ranks={compute.ranks}: samples with {count} processes, a GPU each, and there are {len(gpus)}; "
             f"write {f'{plain}compute.ranks={ranks}' if ranks else 'compute=cpu compute.backend=hf'}"
         )
-    return [{"CUDA_VISIBLE_DEVICES": gpu} for gpu in gpus[:count]]
+    return [devices.only((gpu,)) for gpu in gpus[:count]]
 
 
 def _run(held: list[tuple[Store, int, int]], places: list[dict[str, str]]) -> int:

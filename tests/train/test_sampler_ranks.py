@@ -108,6 +108,7 @@ def test_a_process_has_a_gpu_of_its_own(tmp_path: Path, monkeypatch: pytest.Monk
     shells = Mortal(monkeypatch, "true", "true")
     assert spread([(store, 1)]) == 0
     assert [one["env"]["CUDA_VISIBLE_DEVICES"] for one in shells.started] == ["5", "GPU-ab"]
+    assert {one["env"]["CUDA_DEVICE_ORDER"] for one in shells.started} == {"PCI_BUS_ID"}  # nvidia-smi's numbers
     told = {"5": r"1; write compute=gpu compute\.ranks=1", "": r"0; write compute=cpu compute\.backend=hf"}
     for there, instead in told.items():
         monkeypatch.setenv("CUDA_VISIBLE_DEVICES", there)
