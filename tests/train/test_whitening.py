@@ -63,5 +63,12 @@ def test_what_cannot_be_scored_counts_for_nothing() -> None:
     assert rollout([[math.nan] * 2] * 2).tolist() == [0.0] * 4
 
 
+@pytest.mark.parametrize("size", [5, 8, 16])
+@pytest.mark.parametrize("reward", [0.1, 0.3, 1 / 3])
+def test_rewards_that_are_all_alike_have_no_advantage_whatever_number_they_are(reward: float, size: int) -> None:
+    """Not what the rounding of their mean leaves, over a std_epsilon of 1e-9."""
+    assert rollout([[reward] * size] * 4, whiten=False).tolist() == [0.0] * 4 * size
+
+
 def test_a_group_with_one_known_reward_has_no_advantage() -> None:
     assert rollout([[1.0, math.nan, math.nan, math.nan]], whiten=False).tolist() == [0.0] * 4
