@@ -21,12 +21,13 @@ from rlvr_sweep.rewards.text import has_code
 from rlvr_sweep.strict import is_always_in_identity
 
 AUTHORS = "arXiv 2506.10947"  # Spurious Rewards
+DAPO = ("dapo", "nsr_masked", "psr_masked")  # the choices of estimator that are made for clip=dapo
 FREE = {("algo", "rollouts"), ("clip", "name")}  # how long, and the ablations: no other recipe, and always printed
 
 
 def departures(cell: Cell) -> list[str]:
     """What a reader must know beside the numbers of a cell whose choices are all legal."""
-    return [*_from_preset(cell), *_of_ends(cell), *_of_prompts(cell), *_of_rewards(cell)]
+    return [*_from_preset(cell), *_of_clip(cell), *_of_ends(cell), *_of_prompts(cell), *_of_rewards(cell)]
 
 
 @dataclass(frozen=True)
@@ -117,6 +118,16 @@ def _text(value: Any) -> str:
     if value is None or isinstance(value, bool):
         return {None: "null", True: "true", False: "false"}[value]
     return f"{value:g}" if isinstance(value, float) else str(value)
+
+
+def _of_clip(cell: Cell) -> list[str]:
+    """DAPO is two choices: its sampling is an estimator, its bounds are a clip."""
+    clip, name = cell.clip, cell.choices.get("estimator", cell.estimator.name)
+    if name not in DAPO or clip.name != "on" or clip.epsilon_high > clip.epsilon_low:
+        return []
+    return [
+        f"estimator={name} without DAPO's clip-higher: clip.epsilon_high={clip.epsilon_high:g}; clip=dapo has 0.28."
+    ]
 
 
 def _of_ends(cell: Cell) -> list[str]:

@@ -18,6 +18,7 @@ WITHOUT_BOUND = ("off_epsilon", "off_policy_gradient", "off_logprob")  # the cli
 ELSEWHERE = {"hub": "the Hub", "lab": "the lab", "puzzle": "a generator"}  # kinds of data that read no file
 RAW = ("nsr", "psr", "w_reinforce")  # the advantages without a baseline
 MASKED = ("nsr_masked", "psr_masked")
+WARM = 0.05  # the share of a run's updates beyond which a warm-up is told; no paper here has more
 READ_BY = {  # a key of a source that only some kinds of data look at, and what says nothing there
     "hub": (("hub", "kor"), None),
     "revision": (("hub", "kor"), None),
@@ -70,6 +71,12 @@ def deviations(cell: Cell) -> list[str]:
         found.append(
             f"The loss of {cell.estimator.advantage} is averaged over all completions, as in the paper's objective; "
             "the released code drops the others from the batch, which makes its steps larger and fewer."
+        )
+    warming, updates = cell.algo.warmup_updates, arm(cell).optimizer_steps
+    if warming > WARM * updates:
+        found.append(
+            f"algo.warmup_updates={warming}, of {updates} updates in all: the learning rate rises for "
+            f"{min(1, warming / updates):.0%} of the run."
         )
     if (correction := cell.estimator.rollout_correction) != "none":
         found.append(
@@ -315,6 +322,11 @@ def faults(cell: Cell) -> list[str]:
         found.append(
             "algo.mask_truncated: a completion ended by a stop string counts as truncated in TRL and would be masked; "
             "write algo.mask_truncated=false"
+        )
+    if algo.schedule == "constant" and algo.warmup_updates:
+        found.append(
+            "algo.warmup_updates: algo.schedule=constant has no warm-up, so this could change nothing; write "
+            "algo.schedule=constant_with_warmup, or algo.warmup_updates=0"
         )
     if model.context is not None:
         found += context_faults(cell, model.context)

@@ -20,6 +20,43 @@ def test_a_base_model_that_ends_otherwise_than_its_chat_template() -> None:
     assert "<|im_end|>" not in said("model=qwen2.5_7b_instruct", *QWEN[1:])
 
 
+@pytest.mark.parametrize("name", ["dapo", "nsr_masked", "psr_masked"])
+def test_dapo_without_its_clip(name: str) -> None:
+    told = f"estimator={name} without DAPO's clip-higher: clip.epsilon_high=0.2; clip=dapo has 0.28."
+    assert told in said(f"estimator={name}")
+    for clip in ("dapo", "off_epsilon"):
+        assert "clip-higher" not in said(f"estimator={name}", f"clip={clip}")
+    assert "clip-higher" not in said("estimator=grpo")
+
+
+@pytest.mark.parametrize(
+    ("lines", "told"),
+    [
+        (
+            ["algo=ttrl", "algo.rollouts=20"],
+            "algo.warmup_updates=149, of 160 updates in all: the learning rate rises for 93%",
+        ),
+        (["algo=ttrl", "algo.rollouts=240"], "algo.warmup_updates=149, of 1920 updates in all"),
+        (["algo=ttrl"], None),
+        (["algo=ttrl", "algo.rollouts=240", "algo.warmup_updates=58"], None),
+        (["algo=model_task_alignment"], None),
+        (
+            ["algo=model_task_alignment", "algo.rollouts=5"],
+            "algo.warmup_updates=20, of 10 updates in all: the learning rate rises for 100%",
+        ),
+    ],
+)
+def test_a_run_too_short_for_its_warm_up(lines: list[str], told: str | None) -> None:
+    found = said(*QWEN, *lines)
+    assert told in found if told else "warmup_updates" not in found
+
+
+def test_an_arm_with_fewer_updates_warms_up_for_more_of_them() -> None:
+    lines = ["algo.schedule=cosine", "algo.warmup_updates=3"]
+    assert "warmup" not in said(*lines, "clip=off_large_batch")
+    assert "algo.warmup_updates=3, of 20 updates" in said(*lines, "clip=off_large_batch", "clip.match=rollouts")
+
+
 def test_a_template_with_an_end_of_its_own() -> None:
     assert "model.stop=['</answer>'] ends them there" in said(*QWEN, "model.template=r1")
     assert "</answer>" not in said(*LLAMA)  # its stop string is in its file
