@@ -95,6 +95,8 @@ class RLVRTrainer(GRPOTrainer):
         self._seconds = self.rollouts.seconds | {"prepare": time.perf_counter() - began}
         self._record_rollout(number, groups, torch.stack([positions, rewards, found], 1).tolist())
         self._rollout |= mismatch(self.accelerator, output)
+        if self.batch.updates == 1:  # the ratio is 1, not what two passes in bfloat16 make of it
+            output.pop("old_per_token_logps", None)
         return output
 
     def _tokenize_prompts(self, prompts: list) -> tuple[list[list[int]], None, dict]:

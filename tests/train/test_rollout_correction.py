@@ -11,7 +11,7 @@ import torch
 
 from rlvr_sweep.cell_dir import CellDir
 from rlvr_sweep.config.compose import compose_or_refuse
-from rlvr_sweep.train import worker
+from rlvr_sweep.train import trainer, worker
 from rlvr_sweep.train.mismatch import mismatch
 from tests.train.test_vllm_server import LINES, SERVER, stand_in
 from tests.train.vllm_stand_in import StandIn, joined
@@ -52,6 +52,27 @@ def test_the_gradient_is_weighted_by_what_the_trainer_and_the_sampler_say(
         assert row["accuracy/ground_truth"] == plain["accuracy/ground_truth"]
     # A completion of n tokens weighs exp(n / 10): with more than 36 it is beyond 40, and out.
     assert 0 < sequence["sampling/masked"] < 1 and 1 < sequence["sampling/weight/max"] <= 40
+
+
+def test_with_one_update_a_rollout_the_ratio_is_1_even_where_old_log_probs_are_computed(
+    stand_in: StandIn, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """On a GPU two passes over the same weights differ, here by more than a clip allows."""
+    monkeypatch.setattr("trl.trainer.grpo_trainer.VLLMGeneration", joined(stand_in))
+    exact = trainer.token_log_probs
+
+    def apart(*args: Any, **kwargs: Any) -> Any:
+        logps, entropies = exact(*args, **kwargs)
+        return (logps if torch.is_grad_enabled() else logps - 0.5), entropies
+
+    monkeypatch.setattr(trainer, "token_log_probs", apart)
+    with stand_in.running() as url:
+        lines = [*(line.format(url=url) for line in SERVER), "estimator.rollout_correction=token_truncate"]
+        found = {clip: first_step(tmp_path, clip, *lines, f"clip={clip}") for clip in ("on", "off_large_batch")}
+    assert found["on"]["ratio/max"] > 1.2  # so the passes do differ
+    row = found["off_large_batch"]
+    assert (row["ratio/min"], row["ratio/max"], row["clip_ratio/region"]) == (1.0, 1.0, 0.0)
+    assert row["grad_norm"] > 0
 
 
 def test_tokens_that_the_sampler_could_not_score_are_left_out() -> None:
