@@ -102,6 +102,20 @@ def test_a_run_follows_it(gamma: float, kinds: set[str], make_cell: Callable[...
     assert seen >= kinds
 
 
+def test_completions_that_only_vote_give_a_group_no_spread(make_cell: Callable[..., CellDir]) -> None:
+    lines = ["reward=majority_online", "algo.votes_per_prompt=8", "algo.temperature=2", "algo.rollouts=3"]
+    directory = make_cell(*DAPO[:2], *lines, "compute.checkpoint_every=0")
+    assert worker.train(directory, say=directory.status, is_main=True, began=0.0)
+    only_votes = 0
+    for found in rows(directory):
+        groups = [found[start : start + 8] for start in range(0, len(found), 8)]
+        known = [[row["reward"] for row in group] for group in groups]
+        chosen = Counter(choose([has_spread(rewards[:4]) for rewards in known], wanted=4))
+        assert [group[0]["trained"] for group in groups] == [chosen[position] for position in range(len(groups))]
+        only_votes += sum(has_spread(rewards) and not has_spread(rewards[:4]) for rewards in known)
+    assert only_votes, "nothing distinguishes votes from training"
+
+
 @pytest.mark.slow
 def test_two_ranks_choose_alike_and_repeated_groups_are_one_group(tmp_path: Path) -> None:
     """Repeated before advantages are made: a group that is there twice has twice the completions (its std differs)."""

@@ -142,6 +142,11 @@ CASES = {
     ),
     "kl": Case(["estimator.kl=0.1", "algo.temperature=1.5"], kl=0.1, temperature=1.5),
     "entropy bonus": Case(["estimator.entropy_bonus=0.5", "compute.micro_batch=2"], bonus=0.5),
+    "entropy bonus, micro-batch mean": Case(
+        ["estimator.entropy_bonus=0.5", "estimator.loss=micro_batch", "estimator.loss_batch=2"],
+        mean=micro_batch_mean,
+        bonus=0.5,
+    ),
     "asymmetric": Case(["clip.epsilon_low=0.1", "clip.epsilon_high=0.3"], token_loss=clipped(0.1, 0.3)),
     "dual clip": Case(["clip.dual=1.25", "algo.learning_rate=1e-2"], token_loss=clipped(0.2, 0.2, 1.25)),
     "off_epsilon": Case(["clip=off_epsilon"], token_loss=lambda now, old, a: -a * torch.exp(now - old)),
@@ -195,7 +200,6 @@ def reference(case: Case, ranks: list[dict[str, Any]], number: int, model: Any) 
     model.load_state_dict(ranks[0]["updates"][number]["weights"], strict=False)
     model.zero_grad()
     update = Update([], [], int(tokens.sum()), case.updates)
-    entropies = torch.zeros(())
     for rank, offset in zip(ranks, first, strict=False):
         for cut in rank["updates"][number]["cut"]:
             update.parts.append([])
@@ -206,11 +210,10 @@ def reference(case: Case, ranks: list[dict[str, Any]], number: int, model: Any) 
                 losses = case.token_loss(now, before, float(advantages[index])) * bool(tokens[index])
                 if case.kl:  # the first weights are the reference's
                     losses = losses + case.kl * (torch.exp(old[index] - now) - (old[index] - now) - 1)
-                entropies = entropies - (table.exp() * table).sum()
+                losses = losses + case.bonus * (table.exp() * table).sum(1)  # less the entropy of each token
                 update.parts[-1].append(len(update.losses))
                 update.losses.append(losses)
-    loss = case.mean(update) - case.bonus * entropies / (update.rollout_tokens / update.of)
-    loss.backward()
+    case.mean(update).backward()
     return {name: p.grad for name, p in model.named_parameters() if p.grad is not None}
 
 
