@@ -4,9 +4,9 @@
     fixed_knobs(cell)       # faults: what may not be set beside a preset that goes by its own name
 
 A preset is a file of conf/algo that names its `paper`. The paper's values are those of the file, and under `fixes` of
-other groups; a list there holds every value that the paper has, a mapping those of each estimator.advantage. Who wants
-another one gives the recipe another `algo.name`: it is then no preset, and what it changed is printed beside its
-numbers.
+other groups; a list there holds every value that the paper has, a mapping those of each estimator.advantage, `recipes`
+of algo what it has for other tasks, each line as a whole. Who wants another value gives the recipe another `algo.name`:
+it is then no preset, and what it changed is printed beside its numbers.
 """
 
 from dataclasses import dataclass
@@ -22,7 +22,7 @@ from rlvr_sweep.strict import is_always_in_identity
 
 AUTHORS = "arXiv 2506.10947"  # Spurious Rewards
 DAPO = ("dapo", "nsr_masked", "psr_masked")  # the choices of estimator that are made for clip=dapo
-FREE = {("algo", "rollouts"), ("clip", "name")}  # how long, and the ablations: no other recipe, and always printed
+FREE = {("algo", "rollouts"), ("clip", "name"), ("clip", "match")}  # how long, and the ablations: always printed
 
 
 def departures(cell: Cell) -> list[str]:
@@ -37,11 +37,16 @@ class _Preset:
     algo: Algo
     choices: dict[str, str]
 
-    def wanted(self) -> dict[str, dict[str, Any]]:
-        """By group and key the value, or the list of values, that the paper has."""
+    def wanted(self, algo: Algo) -> dict[str, dict[str, Any]]:
+        """By group and key the value, or the list of values, that the paper has; of its `recipes`, which hold together,
+        those of the one that is nearest to `algo`."""
         fields = [key for key in Algo.model_fields if is_always_in_identity(Algo, key) is not False]
         own = {key: getattr(self.algo, key) for key in fields}
-        return {**self.algo.fixes, "algo": own | self.algo.fixes.get("algo", {})}
+        fixed = dict(self.algo.fixes.get("algo", {}))
+        others = fixed.pop("recipes", [])
+        recipes = [{key: own[key] for other in others for key in other} | other for other in [{}, *others]]
+        nearest = min(recipes, key=lambda recipe: sum(getattr(algo, key) != value for key, value in recipe.items()))
+        return {**self.algo.fixes, "algo": own | fixed | nearest}
 
 
 @cache
@@ -59,13 +64,15 @@ def _shipped(name: str) -> _Preset | None:
 def _apart(cell: Cell, preset: _Preset) -> list[tuple[str, str, Any, list[Any]]]:
     """(group, key, the cell's value, the paper's) where the two differ."""
     found, by_log_probs = [], cell.estimator.advantage == "entropy_min"
-    for group, values in preset.wanted().items():
+    for group, values in preset.wanted(cell.algo).items():
         for key, value in values.items():
             if isinstance(value, dict):  # by estimator.advantage
                 value = value.get(cell.estimator.advantage, [])
             legal = value if isinstance(value, list) else [value]
             actual = getattr(getattr(cell, group), key)
-            unused = group == "clip" and key != "name" and cell.clip.name != "on"  # the bounds of an off-arm
+            # The bounds of an off-arm, and what an arm that makes as many updates a rollout is matched on.
+            unused = group == "clip" and key.startswith(("epsilon", "dual")) and cell.clip.name != "on"
+            unused |= key == "match" and cell.clip.name not in ("off_large_batch", "off_small_rollout")
             # Log-probs always differ within a group, so that there is nothing to drop.
             unused |= key.endswith(("dynamic_sampling", "generation_batches")) and by_log_probs
             unused |= not legal or (key == "empty_labels" and cell.data.labels is None)
@@ -102,7 +109,9 @@ def fixed_knobs(cell: Cell) -> list[str]:
         here = ", ".join(f"{group}.{key}={_text(actual)}" for key, actual, _ in apart)
         right = " ".join(f"{group}{f'.{key}' * (key != 'name')}={_text(legal[0])}" for key, _, legal in apart)
         choice = preset.choices.get(group)
-        varies = any(isinstance(value, dict) for value in preset.wanted()[group].values())  # the choice is not the only
+        varies = any(
+            isinstance(value, dict) for value in preset.wanted(cell.algo)[group].values()
+        )  # the choice is not the only
         if choice and len(apart) > 1 and cell.choices.get(group) != choice and not varies:
             right = f"{group}={choice}"
         name = preset.algo.name

@@ -38,7 +38,7 @@ def test_dapo_without_its_clip(name: str) -> None:
         ),
         (["algo=ttrl", "algo.rollouts=240"], "algo.warmup_updates=149, of 1920 updates in all"),
         (["algo=ttrl"], None),
-        (["algo=ttrl", "algo.rollouts=240", "algo.warmup_updates=58"], None),
+        (["algo=ttrl", "algo.rollouts=240", "algo.warmup_updates=58", "algo.max_prompt_tokens=512"], None),
         (["algo=model_task_alignment"], None),
         (
             ["algo=model_task_alignment", "algo.rollouts=5"],

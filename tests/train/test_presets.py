@@ -157,6 +157,7 @@ def test_ttrl_is_its_vote() -> None:
     [
         ("algo.rollouts=20", "algo.rollouts=20, where arXiv 2506.10947 has 300 or 60 or 100"),
         ("clip=off_logprob", "clip.name=off_logprob, where arXiv 2506.10947 has on or off_"),
+        ("clip=off_large_batch", "clip.match=updates, where arXiv 2506.10947 has rollouts"),
     ],
 )
 def test_a_pilot_and_an_ablation_keep_the_presets_name_and_are_listed(line: str, said: str) -> None:
@@ -164,13 +165,33 @@ def test_a_pilot_and_an_ablation_keep_the_presets_name_and_are_listed(line: str,
 
 
 def test_the_papers_own_arms_are_no_departure() -> None:
-    for line in ("clip=off_epsilon", "clip=off_large_batch", "algo.rollouts=60"):
-        assert not [found for found in cell("spurious_rewards", line).deviations if re.search(APART, found)]
+    for line in ("clip=off_epsilon", "clip=off_large_batch clip.match=rollouts", "algo.rollouts=60"):
+        assert not [found for found in cell("spurious_rewards", *line.split()).deviations if re.search(APART, found)]
     assert not [
         found for found in cell("model_task_alignment", "estimator=entropy_min").deviations if re.search(APART, found)
     ]
     for lines in (["estimator=nsr"], ["estimator=psr"], ["estimator.psr_weight=1"], GRPO):
         assert not [found for found in cell("rlvr_decomposed", *lines).deviations if re.search(APART, found)]
+
+
+@pytest.mark.parametrize(
+    ("name", "lines", "missing"),
+    [
+        ("ttrl", ["algo.rollouts=240", "algo.warmup_updates=58"], "algo.max_prompt_tokens=512"),
+        ("ttrl", ["algo.warmup_updates=72"], "algo.warmup_updates=149"),
+        ("ttrl_first_release", ["algo.prompts_per_rollout=128"], "algo.prompts_per_rollout=64"),
+        (
+            "ttrl_first_release",
+            ["algo.prompts_per_rollout=128", "algo.updates_per_rollout=128", "algo.warmup_updates=384"],
+            "algo.votes_per_prompt=32",
+        ),
+    ],
+)
+def test_what_a_paper_has_for_another_task_holds_together(name: str, lines: list[str], missing: str) -> None:
+    with pytest.raises(UserError, match=re.escape(f"write {missing}, or algo.name=NAME")):
+        cell(name, *lines)
+    whole = [*lines, missing] if missing.split("=")[0] not in "".join(lines) else [missing]
+    assert not [found for found in cell(name, *whole).deviations if re.search(APART, found)]
 
 
 def test_each_estimator_of_a_paper_has_knobs_of_its_own() -> None:
