@@ -166,6 +166,11 @@ def _loss_faults(cell: Cell) -> list[str]:
             f"estimator.loss_batch: estimator.loss={estimator.loss} does not depend on it; write "
             "estimator.loss=micro_batch or estimator.loss_batch=null"
         )
+    if clip.name == "on" and clip.epsilon_low >= 1 and clip.epsilon_high >= UNBOUNDED:
+        found.append(
+            f"clip.epsilon_low: no ratio is below {1 - clip.epsilon_low:g} or above {1 + clip.epsilon_high:g}, so that "
+            "clip=on can never act; write clip=off_epsilon"
+        )
     if clip.dual is not None and clip.dual <= 1 + clip.epsilon_high:
         found.append(
             f"clip.dual: {clip.dual:g} is a bound on the ratio and must exceed 1 + clip.epsilon_high = "

@@ -32,6 +32,7 @@ from rlvr_sweep.train import advantages
         (["estimator=entropy_min", "algo.votes_per_prompt=16"], "algo.votes_per_prompt", "algo.votes_per_prompt=null"),
         (["data=deepscaler", "data.path=mine.jsonl"], "data.path", "write data=jsonl data.path=mine.jsonl, or leave"),
         (["clip.dual=1.1"], "clip.dual", "clip.dual=10"),
+        (["clip.epsilon_low=1e6", "clip.epsilon_high=1e6"], "clip.epsilon_low", "clip=off_epsilon"),
         (["algo.warmup_updates=9"], "algo.warmup_updates", "algo.schedule=constant_with_warmup, or algo.warmup"),
         (["algo.votes_per_prompt=16"], "algo.votes_per_prompt", "reward=majority_online or algo.votes_per_prompt=null"),
         (["algo.votes_per_prompt=8", "reward=majority_online"], "algo.votes_per_prompt", "write 16, or null"),
