@@ -300,7 +300,7 @@ def context_faults(cell: Cell, context: int) -> list[str]:
     remedy = (
         "write {key}.max_completion_tokens={room}"
         if prompt < context
-        else f"write algo.max_prompt_tokens={context // 2} or fewer"
+        else f"write algo.max_prompt_tokens={context // 2} or fewer, or model=NAME, one that takes more"
     )
     return [
         f"{key}.max_completion_tokens: {prompt} prompt and {tokens} completion tokens "

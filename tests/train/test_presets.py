@@ -147,6 +147,13 @@ def test_a_knob_that_a_preset_fixes_is_refused_unless_the_recipe_gets_a_name_of_
     ]
 
 
+@pytest.mark.parametrize("name", PRESETS)
+def test_a_preset_beside_a_lab_model_is_told_to_take_another_model(name: str) -> None:
+    """What it fixes does not fit there: to make it smaller would be refused next."""
+    with pytest.raises(UserError, match=r"exceed the model's context of 256; .*, or model=NAME, one that takes more"):
+        compose_or_refuse([f"algo={name}"], multirun=False)
+
+
 def test_ttrl_is_its_vote() -> None:
     with pytest.raises(UserError, match=r"algo=ttrl fixes it .* write reward=majority_online,"):
         cell("ttrl", "reward=ground_truth")
