@@ -109,9 +109,8 @@ def fixed_knobs(cell: Cell) -> list[str]:
         here = ", ".join(f"{group}.{key}={_text(actual)}" for key, actual, _ in apart)
         right = " ".join(f"{group}{f'.{key}' * (key != 'name')}={_text(legal[0])}" for key, _, legal in apart)
         choice = preset.choices.get(group)
-        varies = any(
-            isinstance(value, dict) for value in preset.wanted(cell.algo)[group].values()
-        )  # the choice is not the only
+        # Whether the paper has more than one choice of the group, so that naming the preset's own would mislead.
+        varies = any(isinstance(value, dict) for value in preset.wanted(cell.algo)[group].values())
         if choice and len(apart) > 1 and cell.choices.get(group) != choice and not varies:
             right = f"{group}={choice}"
         name = preset.algo.name
