@@ -168,12 +168,40 @@ def test_labels_as_the_authors_made_them_are_taken_without_a_word_and_others_wit
     assert "voted by equivalence, where the paper's code counts exact strings" in said
     assert "empty labels were left out when it was made" in said
 
+    assert "made with grading.grader=math_verify, the cell goes by authors" in said
+    assert "sampled with samples 3, where the paper's code has 64" in said
+
     def change(document: dict[str, Any]) -> None:
         document["model"]["template"] = "raw"
         document["vote"].update(how="exact", empty="keep")
+        document["sampling"]["samples"] = 64
+        document["extractor"]["grader"] = "authors"
 
     [composed] = grid(changed(labels, tmp_path, change), *AUTHORS).or_refuse().cells
     assert composed.cell.deviations == []
+
+
+@pytest.mark.parametrize(
+    ("lines", "part", "changes", "said"),
+    [
+        ([], "vote", {"pick": "2"}, "made with --pick 2, so its labels are not the majority's"),
+        ([], "vote", {"filter": "incorrect"}, "made with --filter incorrect; the prompts it left out are not trained"),
+        (["reward=incorrect"], "vote", {"filter": "code"}, "made with --filter code"),
+        (["reward=incorrect"], "vote", {"filter": "incorrect"}, None),
+        (["algo.extraction=lenient"], "vote", {}, "made with algo.extraction=boxed, the cell goes by lenient"),
+        ([], "sampling", {"max_tokens": 8}, "sampled with at most 8 tokens, the cell trains with 64"),
+        ([], "sampling", {"temperature": 0.6}, None),
+    ],
+)
+def test_other_labels_than_the_rewards_name_says_are_said(
+    lines: list[str], part: str, changes: dict[str, Any], said: str | None, labels: Path, tmp_path: Path
+) -> None:
+    def change(document: dict[str, Any]) -> None:
+        document["vote"]["wrong"] = COUNT
+        document[part].update(changes)
+
+    [composed] = grid(changed(labels, tmp_path, change), *lines).or_refuse().cells
+    assert [said in text for text in composed.cell.deviations] == [True] if said else composed.cell.deviations == []
 
 
 def test_empty_labels_that_are_not_trained_on_are_said(labels: Path, tmp_path: Path) -> None:
