@@ -108,6 +108,13 @@ def too_few(labels: Path, cell: "Cell", *, prompts: int) -> str | None:
     )
 
 
+def remedy(labels: Path, cell: "Cell", *, make: str) -> str:
+    """What to write in the place of a label file that is not the cell's. `make` makes its labels at `default_path`."""
+    if labels == default_path(cell):  # `label` writes over no labels: another cell may need them
+        return f"write data.labels=FILE.jsonl, made by: {make} --out FILE.jsonl"
+    return f"write data.labels={default_path(cell)}, made by: {make}"
+
+
 def check(labels: Path, cell: "Cell", hashes: dict[str, str], *, make: str) -> tuple[list[str], list[str]]:
     """What is wrong with using a label file for a cell, and what a reader must know beside its numbers; a line each.
 
@@ -124,10 +131,8 @@ def check(labels: Path, cell: "Cell", hashes: dict[str, str], *, make: str) -> t
             f"{sidecar(labels).name}, and its labels count as of unknown origin)"
         ], []
     said = _other_model(made, cell, hashes) or _other_data(made, labels, cell, hashes)
-    if said and labels == default_path(cell):  # `label` writes over no labels: another cell may need them
-        return [f"{key}: {said}; write data.labels=FILE.jsonl, made by: {make} --out FILE.jsonl"], []
     if said:
-        return [f"{key}: {said}; write data.labels={default_path(cell)}, made by: {make}"], []
+        return [f"{key}: {said}; {remedy(labels, cell, make=make)}"], []
     return [], _deviations(made, key, cell, hashes)
 
 

@@ -150,6 +150,17 @@ def test_labels_of_others_are_taken_with_a_word(tmp_path: Path) -> None:
     assert "theirs.jsonl: has no provenance" in deviation
 
 
+def test_labels_of_others_for_other_data_are_refused_with_the_command_that_makes_the_right_ones(tmp_path: Path) -> None:
+    path = tmp_path / "theirs.jsonl"
+    path.write_text('{"id": "add-36-51", "prompt": "another question", "answer": "1"}\n')
+    fault = refused(path)
+    assert "theirs.jsonl: made for other data: of 1 labels 1 have another prompt" in fault
+    assert fault.endswith(
+        "; write data.labels=labels/lab/olmo/lab/add.jsonl, made by: "
+        "python -m rlvr_sweep label model=lab/olmo data=lab/add algo=lab"
+    )
+
+
 def test_another_template_is_said(labels: Path) -> None:
     [composed] = grid(labels, "model.template=raw").or_refuse().cells
     [deviation] = composed.cell.deviations
