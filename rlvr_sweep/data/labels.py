@@ -89,7 +89,8 @@ def attach(
     full = [row for row in found if row.label]
     verdicts = dict(zip((row.id for row in full), verify([(row.answer, row.label) for row in full]), strict=True))
     correct = sum(verdict.correct is True for verdict in verdicts.values())
-    wrong = sum(verdict.correct is False for verdict in verdicts.values())
+    known_wrong = sum(verdict.correct is False for verdict in verdicts.values())
+    wrong = known_wrong if drop_empty else known_wrong + len(found) - len(full)
     kept = full if drop_empty else found
     if filter == "incorrect":
         kept = [row for row in kept if not row.label or verdicts[row.id].correct is False]
@@ -101,7 +102,7 @@ def attach(
         "elsewhere": len(labels) - len(found),
         "correct": correct,
         "wrong": wrong,
-        "unscorable": len(full) - correct - wrong,
+        "unscorable": len(full) - correct - known_wrong,
         "label_accuracy": correct / (correct + wrong) if correct + wrong else None,
         "kept": len(kept),
         "matched_by": matched_by,
