@@ -22,6 +22,7 @@ FORMAT = 1
 SHOWN = 12  # digits of a hash
 # What `label --authors` sets (Spurious Rewards, section 1.3): the bare prompt, no stop string, the authors' grader.
 AUTHORS_SAMPLING = {"samples": 64, "temperature": 1.0, "top_p": 1.0}
+AUTHORS_TOKENS = 3072
 AUTHORS = ("model.template=raw", "model.prefix=null", "model.stop=[]", "model.stop_tokens=[]", "grading.grader=authors")
 
 
