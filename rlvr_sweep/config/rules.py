@@ -5,12 +5,11 @@ faults(cell) -> ["algo.updates_per_rollout: ... write 2 or 4", ...]
 
 from rlvr_sweep.config import batch
 from rlvr_sweep.config.departures import departures, fixed_knobs
-from rlvr_sweep.config.label_command import command as label_command
+from rlvr_sweep.config.reward_rules import reward_faults
 from rlvr_sweep.config.schema import Benchmark, Cell, Source
-from rlvr_sweep.data.provenance import default_path
 from rlvr_sweep.data.templates import TEMPLATES
 from rlvr_sweep.nearest import nearest
-from rlvr_sweep.rewards import has_part, needs_labels
+from rlvr_sweep.rewards import has_part
 from rlvr_sweep.shapes.table import name_in
 
 UNBOUNDED = 1e6  # an epsilon that never acts; infinity would be invalid JSON
@@ -233,31 +232,6 @@ def _correction_faults(cell: Cell) -> list[str]:
     ]
 
 
-def _label_faults(cell: Cell) -> list[str]:
-    """The two rewards of labels are one function; which prompts are trained on makes the one or the other."""
-    data = cell.data
-    if needs_labels(cell.reward) and data.labels is None:
-        return [
-            f"data.labels: reward={cell.choices.get('reward', 'this')} needs a label file; write "
-            f"data.labels={default_path(cell)}, made by: {label_command(cell)}"
-        ]
-    if data.labels is None:
-        needed = "needs a label file; write data.labels=FILE.jsonl"
-        found = [f"data.label_filter: {needed}"] * (data.label_filter == "incorrect")
-        return found + [f"data.empty_labels: {needed}, or data.empty_labels=drop"] * (data.empty_labels == "keep")
-    if has_part(cell.reward, "incorrect") and data.label_filter != "incorrect":
-        return [
-            "data.label_filter: all prompts with a label would be trained on, and a reward is incorrect only on those "
-            "whose label is wrong; write data.label_filter=incorrect, or majority_offline in the place of incorrect"
-        ]
-    if has_part(cell.reward, "majority_offline") and data.label_filter == "incorrect":
-        return [
-            "data.label_filter: trained on the prompts whose label is wrong, majority_offline is the reward incorrect; "
-            "write data.label_filter=all, or incorrect in the place of majority_offline"
-        ]
-    return []
-
-
 def _source_faults(key: str, source: Source) -> list[str]:
     wanted = {"hub": source.hub, "file": source.path, "kor": source.path or source.hub}.get(source.kind, source.task)
     if wanted is None and source.kind == "kor":
@@ -344,7 +318,7 @@ def faults(cell: Cell) -> list[str]:
     if model.context is not None:
         found += context_faults(cell, model.context)
     found += _source_faults("data", cell.data)
-    found += _label_faults(cell)
+    found += reward_faults(cell)
     if cell.eval.path is not None and all(b.path != cell.eval.path for b in cell.eval.benchmarks.values()):
         found.append(
             f"eval.path: serves a choice with one benchmark, eval={cell.eval.name} has {len(cell.eval.benchmarks)}; "

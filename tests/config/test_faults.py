@@ -1,5 +1,6 @@
 """What is said of a faulty grid: every fault once, with the choices it holds for, and not more than can be read."""
 
+import re
 from pathlib import Path
 
 import pytest
@@ -68,6 +69,22 @@ def test_a_reward_of_labels_is_the_one_it_is_called(lines: list[str], said: str 
     lines = [*lines, f"data.labels={tmp_path}/labels.jsonl", "data.repeat=true"]
     found = compose(lines, multirun=False).faults
     assert [said in fault for fault in found] == [True] if said else found == []
+
+
+@pytest.mark.parametrize(
+    ("lines", "said"),
+    [
+        (["model.template=r1", "reward=think_format"], "opens <think> in the prompt, .*; write reward.opened=true"),
+        (["model.template=r1", "reward=think_format", "reward.opened=true"], None),
+        (["reward=think_format", "reward.opened=true"], "does not open <think> .*; write reward.opened=false"),
+        (["reward=tagged/random"], None),
+        (["model.template=r1", "reward=tagged/random"], "{name: think_format, opened: true}"),
+    ],
+)
+def test_a_thought_that_the_prompt_opens_is_not_looked_for_in_the_completion(lines: list[str], said: str | None) -> None:
+    """It would give 0 to every completion."""
+    found = compose([*lines, "model.templates=[chat,r1]"], multirun=False).faults
+    assert [bool(re.search(said, fault)) for fault in found] == [True] if said else found == []
 
 
 def test_a_template_that_does_not_exist_is_told_before_a_run() -> None:
