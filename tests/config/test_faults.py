@@ -81,7 +81,9 @@ def test_a_reward_of_labels_is_the_one_it_is_called(lines: list[str], said: str 
         (["model.template=r1", "reward=tagged/random"], "{name: think_format, opened: true}"),
     ],
 )
-def test_a_thought_that_the_prompt_opens_is_not_looked_for_in_the_completion(lines: list[str], said: str | None) -> None:
+def test_a_thought_that_the_prompt_opens_is_not_looked_for_in_the_completion(
+    lines: list[str], said: str | None
+) -> None:
     """It would give 0 to every completion."""
     found = compose([*lines, "model.templates=[chat,r1]"], multirun=False).faults
     assert [bool(re.search(said, fault)) for fault in found] == [True] if said else found == []
