@@ -87,12 +87,12 @@ def _label_hash(labels: str, make: str) -> str:
     return content_sha256(path)
 
 
-def _read_strange_labels(path: Path, data: Source) -> None:
+def _read_strange_labels(path: Path, data: Source, remedy: str) -> None:
     """UserError where a label file that `label` has not made is none, or none of these rows (those of the Hub are
     looked at when they are read)."""
     labels = read_labels(path)
     if not data.from_hub:
-        matched(load(data, key="data").rows, labels, key=f"data.labels: {path}")
+        matched(load(data, key="data").rows, labels, key=f"data.labels: {path}", remedy=remedy)
 
 
 def facts(cell: Cell, read: Reader | None = None) -> Facts:
@@ -151,12 +151,14 @@ def _read_benchmarks(cell: Cell, found: Facts, read: Reader) -> None:
 
 def _read_labels(cell: Cell, found: Facts, read: Reader) -> None:
     if (labels := cell.data.labels) is not None:
-        make = label_command.command(cell, out=labels)
-        found.hashes["data.labels"] = read.once(("labels", labels, make), lambda: _label_hash(labels, make))
-        path = Path(labels).expanduser()
+        path, make = Path(labels).expanduser(), label_command.command(cell)
+        here = label_command.command(cell, out=labels)
+        found.hashes["data.labels"] = read.once(("labels", labels, here), lambda: _label_hash(labels, here))
         if provenance.read(path) is None:
-            read.once(("rows", labels, cell.data.model_dump_json()), lambda: _read_strange_labels(path, cell.data))
-        faults, deviations = provenance.check(path, cell, found.hashes, make=label_command.command(cell))
+            remedy = provenance.remedy(path, cell, make=make)
+            rows = ("rows", labels, cell.data.model_dump_json(), remedy)
+            read.once(rows, lambda: _read_strange_labels(path, cell.data, remedy))
+        faults, deviations = provenance.check(path, cell, found.hashes, make=make)
         few = provenance.too_few(path, cell, prompts=arm(cell).prompts)
         found.faults += faults or ([f"data.labels={labels}: {few}"] if few else [])
         found.deviations += deviations

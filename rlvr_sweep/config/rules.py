@@ -5,12 +5,11 @@ faults(cell) -> ["algo.updates_per_rollout: ... write 2 or 4", ...]
 
 from rlvr_sweep.config import batch
 from rlvr_sweep.config.departures import departures, fixed_knobs
-from rlvr_sweep.config.label_command import command as label_command
+from rlvr_sweep.config.reward_rules import reward_faults
 from rlvr_sweep.config.schema import Benchmark, Cell, Source
-from rlvr_sweep.data.provenance import default_path
 from rlvr_sweep.data.templates import TEMPLATES
 from rlvr_sweep.nearest import nearest
-from rlvr_sweep.rewards import has_part, needs_labels
+from rlvr_sweep.rewards import has_part
 from rlvr_sweep.shapes.table import name_in
 
 UNBOUNDED = 1e6  # an epsilon that never acts; infinity would be invalid JSON
@@ -336,15 +335,7 @@ def faults(cell: Cell) -> list[str]:
     if model.context is not None:
         found += context_faults(cell, model.context)
     found += _source_faults("data", cell.data)
-    if needs_labels(cell.reward) and cell.data.labels is None:
-        found.append(
-            f"data.labels: reward={cell.choices.get('reward', 'this')} needs a label file; write "
-            f"data.labels={default_path(cell)}, made by: {label_command(cell)}"
-        )
-    elif cell.data.label_filter == "incorrect" and cell.data.labels is None:
-        found.append("data.label_filter: needs a label file; write data.labels=FILE.jsonl")
-    if cell.data.empty_labels == "keep" and cell.data.labels is None:
-        found.append("data.empty_labels: needs a label file; write data.labels=FILE.jsonl, or data.empty_labels=drop")
+    found += reward_faults(cell)
     if cell.eval.path is not None and all(b.path != cell.eval.path for b in cell.eval.benchmarks.values()):
         found.append(
             f"eval.path: serves a choice with one benchmark, eval={cell.eval.name} has {len(cell.eval.benchmarks)}; "

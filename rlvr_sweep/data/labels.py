@@ -17,6 +17,8 @@ from rlvr_sweep.errors import UserError
 if TYPE_CHECKING:
     from rlvr_sweep.grading.verdict import Verdict
 
+REMEDY = "write this data's label file"
+
 Verify = Callable[[list[tuple[str, str | None]]], "list[Verdict]"]  # (gold, label) pairs
 
 
@@ -69,6 +71,7 @@ def attach(
     verify: Verify,
     drop_empty: bool = True,
     key: str = "data.labels",
+    remedy: str = REMEDY,
 ) -> tuple[list[Row], dict[str, Any]]:
     """The rows that have a label, in their order and with it set, and the audit of the file against the gold answers.
 
@@ -78,15 +81,16 @@ def attach(
 
     Audit: rows, labelled, unlabelled (rows the file says nothing of), empties, elsewhere (labels of other rows),
     correct, wrong, unscorable, label_accuracy (correct / (correct + wrong), None for 0 / 0), kept, matched_by.
-    UserError: a faulty file, a file of another dataset, or no row left.
+    UserError: a faulty file, a file of another dataset (with `remedy`), or no row left.
     """
     labels = read_labels(label_path, key=key)
-    by_row, matched_by = _match(rows, labels, where=f"{key}: {label_path}")
+    by_row, matched_by = _match(rows, labels, where=f"{key}: {label_path}", remedy=remedy)
     found = [replace(row, label=by_row[row.id]) for row in rows if row.id in by_row]
     full = [row for row in found if row.label]
     verdicts = dict(zip((row.id for row in full), verify([(row.answer, row.label) for row in full]), strict=True))
     correct = sum(verdict.correct is True for verdict in verdicts.values())
-    wrong = sum(verdict.correct is False for verdict in verdicts.values())
+    known_wrong = sum(verdict.correct is False for verdict in verdicts.values())
+    wrong = known_wrong if drop_empty else known_wrong + len(found) - len(full)
     kept = full if drop_empty else found
     if filter == "incorrect":
         kept = [row for row in kept if not row.label or verdicts[row.id].correct is False]
@@ -98,7 +102,7 @@ def attach(
         "elsewhere": len(labels) - len(found),
         "correct": correct,
         "wrong": wrong,
-        "unscorable": len(full) - correct - wrong,
+        "unscorable": len(full) - correct - known_wrong,
         "label_accuracy": correct / (correct + wrong) if correct + wrong else None,
         "kept": len(kept),
         "matched_by": matched_by,
@@ -111,8 +115,8 @@ def attach(
     return kept, audit
 
 
-def _match(rows: Sequence[Row], labels: list[Label], *, where: str) -> tuple[dict[str, str], str]:
-    """Labels by row id, and what they were matched by. A file of another dataset raises.
+def _match(rows: Sequence[Row], labels: list[Label], *, where: str, remedy: str) -> tuple[dict[str, str], str]:
+    """Labels by row id, and what they were matched by. A file of another dataset raises; `remedy` says what to write.
 
     Ids such as "0", "1" say little, so where the file has prompts each must be its row's; without them the ids of
     one side must all be known to the other. Where no id is shared (ours are hashes) the prompts alone may decide.
@@ -125,11 +129,10 @@ def _match(rows: Sequence[Row], labels: list[Label], *, where: str) -> tuple[dic
     if differ:
         raise UserError(
             f"{where}: made for other data: of {len(labels)} labels {len(differ)} have another prompt than the "
-            f"row of their id (first {differ[0].id!r}), and {absent} ids are not in data; {looks}; "
-            "write this data's label file"
+            f"row of their id (first {differ[0].id!r}), and {absent} ids are not in data; {looks}; {remedy}"
         )
     if shared and (found := compare_rows(rows, shared)):
-        raise UserError(f"{where}: made for another revision of the data: {found}; write this data's label file")
+        raise UserError(f"{where}: made for another revision of the data: {found}; {remedy}")
     if not shared:
         by_prompt = {_squeezed(label.prompt): label.label for label in labels if label.prompt is not None}
         found = {row.id: by_prompt[_squeezed(row.prompt)] for row in rows if _squeezed(row.prompt) in by_prompt}
@@ -139,14 +142,16 @@ def _match(rows: Sequence[Row], labels: list[Label], *, where: str) -> tuple[dic
     if not shared or (without_prompts and absent and len(shared) < len(rows)):
         raise UserError(
             f"{where}: made for other data: {absent} of its {len(labels)} ids are not in data, and "
-            f"{len(rows) - len(shared)} of {len(rows)} rows have no label; {looks}; write this data's label file"
+            f"{len(rows) - len(shared)} of {len(rows)} rows have no label; {looks}; {remedy}"
         )
     return {label.id: label.label for label in shared}, "id and prompt" if not without_prompts else "id"
 
 
-def matched(rows: Sequence[Row], labels: list[Label], *, key: str = "label audit") -> list[tuple[Label, Row]]:
-    """Each label with its row, where it has one. UserError, which begins with `key`, for labels of another dataset."""
-    by_row, matched_by = _match(rows, labels, where=key)
+def matched(
+    rows: Sequence[Row], labels: list[Label], *, key: str = "label audit", remedy: str = REMEDY
+) -> list[tuple[Label, Row]]:
+    """Each label with its row, where it has one. UserError for labels of another dataset, from `key` to `remedy`."""
+    by_row, matched_by = _match(rows, labels, where=key, remedy=remedy)
     if matched_by == "prompt":
         by_prompt = {_squeezed(row.prompt): row for row in rows}
         found = [(label, by_prompt.get(_squeezed(label.prompt or ""))) for label in labels]

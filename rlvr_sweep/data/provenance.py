@@ -21,6 +21,8 @@ if TYPE_CHECKING:
 FORMAT = 1
 SHOWN = 12  # digits of a hash
 # What `label --authors` sets (Spurious Rewards, section 1.3): the bare prompt, no stop string, the authors' grader.
+AUTHORS_SAMPLING = {"samples": 64, "temperature": 1.0, "top_p": 1.0}
+AUTHORS_TOKENS = 3072
 AUTHORS = ("model.template=raw", "model.prefix=null", "model.stop=[]", "model.stop_tokens=[]", "grading.grader=authors")
 
 
@@ -107,6 +109,13 @@ def too_few(labels: Path, cell: "Cell", *, prompts: int) -> str | None:
     )
 
 
+def remedy(labels: Path, cell: "Cell", *, make: str) -> str:
+    """What to write in the place of a label file that is not the cell's. `make` makes its labels at `default_path`."""
+    if labels == default_path(cell):  # `label` writes over no labels: another cell may need them
+        return f"write data.labels=FILE.jsonl, made by: {make} --out FILE.jsonl"
+    return f"write data.labels={default_path(cell)}, made by: {make}"
+
+
 def check(labels: Path, cell: "Cell", hashes: dict[str, str], *, make: str) -> tuple[list[str], list[str]]:
     """What is wrong with using a label file for a cell, and what a reader must know beside its numbers; a line each.
 
@@ -123,10 +132,8 @@ def check(labels: Path, cell: "Cell", hashes: dict[str, str], *, make: str) -> t
             f"{sidecar(labels).name}, and its labels count as of unknown origin)"
         ], []
     said = _other_model(made, cell, hashes) or _other_data(made, labels, cell, hashes)
-    if said and labels == default_path(cell):  # `label` writes over no labels: another cell may need them
-        return [f"{key}: {said}; write data.labels=FILE.jsonl, made by: {make} --out FILE.jsonl"], []
     if said:
-        return [f"{key}: {said}; write data.labels={default_path(cell)}, made by: {make}"], []
+        return [f"{key}: {said}; {remedy(labels, cell, make=make)}"], []
     return [], _deviations(made, key, cell, hashes)
 
 
@@ -179,11 +186,36 @@ def _deviations(made: Provenance, key: str, cell: "Cell", hashes: dict[str, str]
         found += [f"{key}: made for {labelled} of {rows} rows; the others are not trained on"] * (labelled < rows)
     if model is None:
         return [*found, f"{key}: {made.vote['pick']}, by no model"]
-    found += _otherwise_made(made, model, key, cell)
+    found += _other_labels(made, key, cell) + _otherwise_made(made, model, key, cell)
     if bool(model["sha256"]) != (cell.model.hub is None):
         found.append(
             f"{key}: made by {model['hub'] or model['name']}; whether that is this model's revision is not known"
         )
+    return found
+
+
+def _other_labels(made: Provenance, key: str, cell: "Cell") -> list[str]:
+    """What the labels are, where they are not the majority's of every prompt, and how else their answers were found."""
+    pick, kept, data = made.vote["pick"], made.vote["filter"], cell.data
+    found = []
+    if pick != "majority":
+        found.append(f"{key}: made with --pick {pick}, so its labels are not the majority's")
+    if kept != "all" and kept != data.label_filter:
+        found.append(f"{key}: made with --filter {kept}; the prompts it left out are not trained on")
+    grader, extraction = made.extractor["grader"], made.extractor["extraction"]
+    if data.verifier == "math" and grader != cell.grading.grader:
+        found.append(f"{key}: made with grading.grader={grader}, the cell goes by {cell.grading.grader}")
+    elif grader != "authors" and extraction != cell.algo.extraction:  # that one finds answers by itself
+        found.append(f"{key}: made with algo.extraction={extraction}, the cell goes by {cell.algo.extraction}")
+    sampling, tokens = made.sampling or {}, cell.algo.max_completion_tokens
+    if sampling and sampling["max_tokens"] != tokens:
+        found.append(f"{key}: sampled with at most {sampling['max_tokens']} tokens, the cell trains with {tokens}")
+    if sampling and as_authors(cell):
+        found += [
+            f"{key}: sampled with {name} {sampling[name]:g}, where the paper's code has {value:g}"
+            for name, value in AUTHORS_SAMPLING.items()
+            if sampling[name] != value
+        ]
     return found
 
 

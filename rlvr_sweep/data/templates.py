@@ -105,6 +105,11 @@ def asks_for_tags(template: str | None) -> bool:
     return template in TEMPLATES and "<answer>" in TEMPLATES[template].before
 
 
+def opens_thought(template: str) -> bool:
+    """Whether a template's prompts end in <think>, which is then no part of the response."""
+    return template in TEMPLATES and TEMPLATES[template].after.endswith("<think>")
+
+
 def render(prompt: str, *, tokenizer: "PreTrainedTokenizerBase", template: str, prefix: str | None = None) -> list[int]:
     """The token ids of one prompt. UserError: an unknown template, or one that this tokenizer cannot do."""
     return render_all([prompt], tokenizer=tokenizer, template=template, prefix=prefix)[0]

@@ -34,6 +34,7 @@ class Task:
     prompts: list[list[int]]  # token ids
     max_tokens: int
     prefix: str | None = None  # the forced start of every response; in the prompts, and in the rows' texts
+    blind: bool = False  # answers become labels: the gold answer must not say how they are read
 
 
 class Generate(Protocol):
@@ -112,13 +113,13 @@ def evaluate(
         )
     if ranks.rank == 0:
         if verifier == rules.MATH:
-            _grade(rows, grader, by=by, tagged=task.benchmark.extraction == "tagged")
+            _grade(rows, grader, by=by, tagged=task.benchmark.extraction == "tagged", blind=task.blind)
         else:
             _grade_by(rows, grader.named(verifier))
     return rows
 
 
-def _grade(rows: list[dict[str, Any]], grader: Grader, *, by: MathGrader, tagged: bool) -> None:
+def _grade(rows: list[dict[str, Any]], grader: Grader, *, by: MathGrader, tagged: bool, blind: bool) -> None:
     """Add what both graders say: correct_math_verify of the benchmark's extraction, correct_authors of the authors'
     own; correct, reason and answer of the one in `by`; correct_strict (boxed) and correct_lenient (last number), which
     are math-verify's."""
@@ -134,7 +135,7 @@ def _grade(rows: list[dict[str, Any]], grader: Grader, *, by: MathGrader, tagged
             row[name] = verdict.correct
             if name == "correct_math_verify":
                 row |= {"correct": verdict.correct, "reason": verdict.reason}
-    claims = [authors.claim(row["text"], gold=row["gold"], tagged=tagged) for row in rows]
+    claims = [authors.claim(row["text"], gold="" if blind else row["gold"], tagged=tagged) for row in rows]
     pairs = [(row["gold"], claim) for row, claim in zip(rows, claims, strict=True)]
     for row, claim, verdict in zip(rows, claims, grader.verify(pairs, verifier=authors.NAME), strict=True):
         row["correct_authors"] = verdict.correct

@@ -74,10 +74,15 @@ def claim(text: str, *, gold: str, tagged: bool = False) -> str:
     """
     if tagged:
         text = text.rpartition("<answer>")[2].rstrip("</answer>")
-    if gold not in _CHOICES:
+    if not is_choice(gold):
         return extract(text)
     letters = re.findall(r"\b[A-D]\b", text.upper())
     return letters[-1] if letters else ""
+
+
+def is_choice(gold: str) -> bool:
+    """Whether what answers are compared with, a gold answer or a pseudo-label, makes a task one of multiple choice."""
+    return gold in _CHOICES
 
 
 def grade(*, pred: str, gold: str) -> bool:

@@ -15,7 +15,7 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from rlvr_sweep.data.provenance import AUTHORS, default_path, read, sidecar
+from rlvr_sweep.data.provenance import AUTHORS, AUTHORS_TOKENS, default_path, read, sidecar
 from rlvr_sweep.errors import UserError
 from rlvr_sweep.evals.job import Job
 from rlvr_sweep.evals.jobs import compose, parser, sample, share, temperature
@@ -105,6 +105,12 @@ def main(argv: list[str]) -> int:
     store = None
     if args.pick not in OF_GOLD or args.filter in OF_SAMPLES:
         job = label_job(composed, samples=args.samples, temperature=args.temperature)
+        if args.authors and job.max_tokens != AUTHORS_TOKENS:  # told before the work, and beside the numbers of cells
+            print(
+                f"--authors: samples end at {job.max_tokens} tokens by algo={composed.cell.algo.name}, those of the "
+                f"paper's code at {AUTHORS_TOKENS}; write algo=spurious_rewards for that",
+                file=sys.stderr,
+            )
         stores, code = sample([job])
         store, args.samples = stores[job.id], job.benchmark.samples
         if store.missing(samples=args.samples) != []:

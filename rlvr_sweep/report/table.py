@@ -118,7 +118,7 @@ def _head(record: Record, found: Mapping[str, Any]) -> list[Text]:
         audit = data["labels"]
         right = "unknown" if audit["label_accuracy"] is None else f"{100 * audit['label_accuracy']:.0f}%"
         counts = f"{audit['empties']} empty; {audit['kept']} rows kept"
-        lines.append(Text(f"labels: {right} of {audit['labelled']} are right, {counts}"))
+        lines.append(Text(f"labels: {right} of {audit['correct'] + audit['wrong']} are right, {counts}"))
     lines += [
         Text(f"overlap: of {name}'s {n['prompts']} prompts {_counts(n)} are in the training data", style="yellow")
         for name, n in found["overlap"].items()

@@ -43,6 +43,7 @@ class Group:
     grade: Grade
     classes: Callable[[Sequence[str | None]], list[int | None]]  # equivalence classes of answers, None: no answer
     columns: dict[str, Any] = field(default_factory=dict)  # further columns of the data row
+    label_answers: list[str | None] | None = None  # the answers as the label has them read, where that is otherwise
 
     @property
     def texts(self) -> list[str]:

@@ -6,9 +6,10 @@ against(group.gold, group)    # 1.0 where the answer matches, 0.0 where not, Non
 from rlvr_sweep.rewards.types import Group, Rewards
 
 
-def against(reference: str, group: Group) -> Rewards:
-    """Each answer compared with one reference answer by the cell's grader."""
-    return [None if v.correct is None else float(v.correct) for v in group.grade(gold=reference, answers=group.answers)]
+def against(reference: str, group: Group, *, answers: list[str | None] | None = None) -> Rewards:
+    """Each answer of the group (or these) compared with one reference answer by the cell's grader."""
+    verdicts = group.grade(gold=reference, answers=group.answers if answers is None else answers)
+    return [None if verdict.correct is None else float(verdict.correct) for verdict in verdicts]
 
 
 def against_label(group: Group) -> Rewards:
@@ -19,6 +20,7 @@ def against_label(group: Group) -> Rewards:
     """
     if group.label is None:
         return [None] * len(group.completions)
+    answers = group.answers if group.label_answers is None else group.label_answers
     if not group.label.strip():
-        return [float(not (answer or "").strip()) for answer in group.answers]
-    return against(group.label, group)
+        return [float(not (answer or "").strip()) for answer in answers]
+    return against(group.label, group, answers=answers)

@@ -7,9 +7,11 @@ import json
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 from rlvr_sweep.config.batch import Batch
+from rlvr_sweep.config.label_command import command as label_command
 from rlvr_sweep.config.rules import generation_batches
 from rlvr_sweep.config.schema import Cell, Source
 from rlvr_sweep.data.facts import facts
@@ -17,6 +19,7 @@ from rlvr_sweep.data.labels import attach
 from rlvr_sweep.data.order import order
 from rlvr_sweep.data.overlap import overlap, refuse
 from rlvr_sweep.data.prompts import prepare as tokenize
+from rlvr_sweep.data.provenance import remedy
 from rlvr_sweep.data.rows import Row
 from rlvr_sweep.data.sources import load
 from rlvr_sweep.data.templates import needs_chat, render_all, turn_end
@@ -124,12 +127,14 @@ def prepare(cell: Cell, *, tokenizer: Any, context: int, grader: Grader, batch: 
     rows, audit = loaded.rows, None
     judge = grader.named(cell.data.verifier, by=cell.grading.grader)
     if cell.data.labels is not None:
+        labels = Path(cell.data.labels).expanduser()
         rows, audit = attach(
             rows,
-            cell.data.labels,
+            labels,
             filter=cell.data.label_filter,
             drop_empty=cell.data.empty_labels == "drop",
             verify=judge.verify,
+            remedy=remedy(labels, cell, make=label_command(cell)),
         )
     with _wording(cell.data, "data"):
         ready = tokenize(

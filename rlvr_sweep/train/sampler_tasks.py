@@ -84,4 +84,5 @@ def _made(job: Job, prompts: Sequence[Prompt], ids: list[list[int]]) -> Task:
         prompts=ids,
         max_tokens=job.max_tokens,
         prefix=job.cell.model.prefix if job.kind == "label" else None,
+        blind=job.kind == "label",
     )

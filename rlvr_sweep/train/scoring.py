@@ -73,9 +73,8 @@ class Scorer:
         """`completions[i]` is the group of `prompts[i]`; the result is flat, group after group, in slot order."""
         sides: list[list[bool | None]] = []
         if self.graders:
-            tagged = self.cell.algo.extraction == "tagged"
             claimed = [
-                [replace(c, answer=authors.claim(c.text, gold=prompt.gold, tagged=tagged)) for c in group]
+                [replace(c, answer=answer) for c, answer in zip(group, self._claims(group, prompt.gold), strict=True)]
                 for prompt, group in zip(prompts, completions, strict=True)
             ]
             sides = [self._oracle(prompts, c, g) for c, g in zip((completions, claimed), self.graders, strict=True)]
@@ -97,6 +96,19 @@ class Scorer:
             replace(one, correct_math_verify=math_verify, correct_authors=by_authors)
             for one, math_verify, by_authors in zip(scored, *sides, strict=True)
         ]
+
+    def _claims(self, members: Sequence[Completion], reference: str) -> list[str | None]:
+        """What the authors' grader takes for the answers where they are compared with `reference`."""
+        tagged = self.cell.algo.extraction == "tagged"
+        return [authors.claim(one.text, gold=reference, tagged=tagged) for one in members]
+
+    def _label_answers(self, prompt: Prompt, members: Sequence[Completion]) -> list[str | None] | None:
+        """The authors' code knows no gold answer where it rewards a label: it is the label that then makes a task one
+        of multiple choice, or none. None where both say the same."""
+        label = prompt.label
+        if not self.by_authors or label is None or authors.is_choice(label) == authors.is_choice(prompt.gold):
+            return None
+        return self._claims(members, label)
 
     @staticmethod
     def _oracle(
@@ -124,6 +136,7 @@ class Scorer:
             grade=grade,
             classes=classes,
             columns=prompt.columns,
+            label_answers=self._label_answers(prompt, members),
         )
         oracle = grade(gold=prompt.gold, answers=group.answers)
         majority, ratio = _majority(classes(group.answers), oracle) if self.votes else (None, None)

@@ -1,5 +1,8 @@
 """What is said of a faulty grid: every fault once, with the choices it holds for, and not more than can be read."""
 
+import re
+from pathlib import Path
+
 import pytest
 
 from rlvr_sweep.config.compose import Grid, compose
@@ -48,6 +51,42 @@ def test_what_the_data_does_not_look_at_is_refused(line: str, key: str) -> None:
 def test_a_weighted_sum_is_no_reward_for_an_estimator_of_right_and_wrong() -> None:
     [fault] = faults("reward=weighted", "reward.of=[{reward: ground_truth, weight: 2}]", "estimator=nsr")
     assert fault.startswith("reward: estimator.advantage=nsr takes rewards of 0 and 1")
+
+
+@pytest.mark.parametrize(
+    ("lines", "said"),
+    [
+        (["reward=all_of", "reward.of=[incorrect,format]"], "write data.label_filter=incorrect, or majority_offline"),
+        (["reward=incorrect", "data.label_filter=all"], "write data.label_filter=incorrect, or majority_offline"),
+        (["reward=majority_offline", "data.label_filter=incorrect"], "write data.label_filter=all, or incorrect"),
+        (["reward=all_of", "reward.of=[incorrect,format]", "data.label_filter=incorrect"], None),
+        (["reward=ground_truth", "data.label_filter=incorrect"], None),
+        (["reward=majority_offline"], None),
+    ],
+)
+def test_a_reward_of_labels_is_the_one_it_is_called(lines: list[str], said: str | None, tmp_path: Path) -> None:
+    (tmp_path / "labels.jsonl").write_text('{"id": "add-36-51", "label": "1"}\n')
+    lines = [*lines, f"data.labels={tmp_path}/labels.jsonl", "data.repeat=true"]
+    found = compose(lines, multirun=False).faults
+    assert [said in fault for fault in found] == [True] if said else found == []
+
+
+@pytest.mark.parametrize(
+    ("lines", "said"),
+    [
+        (["model.template=r1", "reward=think_format"], "opens <think> in the prompt, .*; write reward.opened=true"),
+        (["model.template=r1", "reward=think_format", "reward.opened=true"], None),
+        (["reward=think_format", "reward.opened=true"], "does not open <think> .*; write reward.opened=false"),
+        (["reward=tagged/random"], None),
+        (["model.template=r1", "reward=tagged/random"], "{name: think_format, opened: true}"),
+    ],
+)
+def test_a_thought_that_the_prompt_opens_is_not_looked_for_in_the_completion(
+    lines: list[str], said: str | None
+) -> None:
+    """It would give 0 to every completion."""
+    found = compose([*lines, "model.templates=[chat,r1]"], multirun=False).faults
+    assert [bool(re.search(said, fault)) for fault in found] == [True] if said else found == []
 
 
 def test_a_template_that_does_not_exist_is_told_before_a_run() -> None:

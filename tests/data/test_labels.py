@@ -49,8 +49,9 @@ def test_the_released_form_is_read_and_audited(tmp_path):
 def test_incorrect_keeps_only_what_is_known_to_be_wrong(tmp_path):
     path = write(tmp_path / "l.jsonl", released([(0, "0"), (1, "3"), (2, ""), (3, "?")]))
     assert [row.id for row in attach(ROWS, path, filter="incorrect", verify=verify)[0]] == ["1"]
-    kept, _ = attach(ROWS, path, filter="incorrect", verify=verify, drop_empty=False)
+    kept, audit = attach(ROWS, path, filter="incorrect", verify=verify, drop_empty=False)
     assert [(row.id, row.label) for row in kept] == [("1", "3"), ("2", "")]
+    assert (audit["wrong"], audit["unscorable"], audit["label_accuracy"]) == (2, 1, 1 / 3)  # an empty one is wrong
 
 
 def test_plain_labels_are_matched_by_id_where_one_side_holds_the_other(tmp_path):

@@ -150,6 +150,17 @@ def test_labels_of_others_are_taken_with_a_word(tmp_path: Path) -> None:
     assert "theirs.jsonl: has no provenance" in deviation
 
 
+def test_labels_of_others_for_other_data_are_refused_with_the_command_that_makes_the_right_ones(tmp_path: Path) -> None:
+    path = tmp_path / "theirs.jsonl"
+    path.write_text('{"id": "add-36-51", "prompt": "another question", "answer": "1"}\n')
+    fault = refused(path)
+    assert "theirs.jsonl: made for other data: of 1 labels 1 have another prompt" in fault
+    assert fault.endswith(
+        "; write data.labels=labels/lab/olmo/lab/add.jsonl, made by: "
+        "python -m rlvr_sweep label model=lab/olmo data=lab/add algo=lab"
+    )
+
+
 def test_another_template_is_said(labels: Path) -> None:
     [composed] = grid(labels, "model.template=raw").or_refuse().cells
     [deviation] = composed.cell.deviations
@@ -168,12 +179,40 @@ def test_labels_as_the_authors_made_them_are_taken_without_a_word_and_others_wit
     assert "voted by equivalence, where the paper's code counts exact strings" in said
     assert "empty labels were left out when it was made" in said
 
+    assert "made with grading.grader=math_verify, the cell goes by authors" in said
+    assert "sampled with samples 3, where the paper's code has 64" in said
+
     def change(document: dict[str, Any]) -> None:
         document["model"]["template"] = "raw"
         document["vote"].update(how="exact", empty="keep")
+        document["sampling"]["samples"] = 64
+        document["extractor"]["grader"] = "authors"
 
     [composed] = grid(changed(labels, tmp_path, change), *AUTHORS).or_refuse().cells
     assert composed.cell.deviations == []
+
+
+@pytest.mark.parametrize(
+    ("lines", "part", "changes", "said"),
+    [
+        ([], "vote", {"pick": "2"}, "made with --pick 2, so its labels are not the majority's"),
+        ([], "vote", {"filter": "incorrect"}, "made with --filter incorrect; the prompts it left out are not trained"),
+        (["reward=incorrect"], "vote", {"filter": "code"}, "made with --filter code"),
+        (["reward=incorrect"], "vote", {"filter": "incorrect"}, None),
+        (["algo.extraction=lenient"], "vote", {}, "made with algo.extraction=boxed, the cell goes by lenient"),
+        ([], "sampling", {"max_tokens": 8}, "sampled with at most 8 tokens, the cell trains with 64"),
+        ([], "sampling", {"temperature": 0.6}, None),
+    ],
+)
+def test_other_labels_than_the_rewards_name_says_are_said(
+    lines: list[str], part: str, changes: dict[str, Any], said: str | None, labels: Path, tmp_path: Path
+) -> None:
+    def change(document: dict[str, Any]) -> None:
+        document["vote"]["wrong"] = COUNT
+        document[part].update(changes)
+
+    [composed] = grid(changed(labels, tmp_path, change), *lines).or_refuse().cells
+    assert [said in text for text in composed.cell.deviations] == [True] if said else composed.cell.deviations == []
 
 
 def test_empty_labels_that_are_not_trained_on_are_said(labels: Path, tmp_path: Path) -> None:

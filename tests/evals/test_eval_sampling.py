@@ -20,16 +20,17 @@ def grader() -> Iterator[Grader]:
         yield shared
 
 
-def rows(grader: Grader, by: MathGrader) -> list[dict]:
+def rows(grader: Grader, by: MathGrader, *, gold: str = "8", blind: bool = False) -> list[dict]:
     """A row a text; the tokens of text i are [i]."""
     task = Task(
         name="eights",
         benchmark=Benchmark.model_validate({"kind": "lab"}),
         question_ids=[f"q{i}" for i in range(len(TEXTS))],
         questions=["4 + 4?"] * len(TEXTS),
-        golds=["8"] * len(TEXTS),
+        golds=[gold] * len(TEXTS),
         prompts=[[i] for i in range(len(TEXTS))],
         max_tokens=8,
+        blind=blind,
     )
     return evaluate(
         task,
@@ -43,6 +44,11 @@ def rows(grader: Grader, by: MathGrader) -> list[dict]:
         ranks=Ranks(0, 1, list),
         by=by,
     )
+
+
+def test_answers_that_become_labels_are_read_without_the_gold_one(grader: Grader) -> None:
+    assert [row["answer"] for row in rows(grader, "authors", gold="C")] == [None] * len(TEXTS)
+    assert [row["answer"] for row in rows(grader, "authors", gold="C", blind=True)] == ["8", "8", "2^{3}", None, "5"]
 
 
 def test_the_chosen_grader_decides_and_both_are_recorded(grader: Grader) -> None:

@@ -143,12 +143,13 @@ def test_the_file_says_where_it_came_from(label: Label, tmp_path: Path) -> None:
     assert [one.samples for one in read_labels(tmp_path / "labels.jsonl")] == [4] * 5
 
 
-def test_as_the_authors_did(label: Label, tmp_path: Path) -> None:
-    lines = label("--authors")
+def test_as_the_authors_did(label: Label, tmp_path: Path, capsys: Any) -> None:
+    lines = label("--authors", "model.stop=['=']", "model.prefix=So", "model.template=chat")
+    assert "--authors: samples end at 64 tokens by algo=lab" in capsys.readouterr().err
     assert labels(lines)[4] == "" and len(lines) == COUNT
     [folder] = (tmp_path / "_samples").iterdir()
     model = Store(folder).job.cell.model
-    assert (model.template, model.stop, model.stop_tokens) == ("raw", [], [])
+    assert (model.template, model.prefix, model.stop, model.stop_tokens) == ("raw", None, [], [])
     made = read(tmp_path / "labels.jsonl")
     assert made is not None and made.model is not None
     assert (made.vote["how"], made.vote["empty"], made.extractor["grader"]) == ("exact", "keep", "authors")

@@ -115,7 +115,7 @@ def test_failure_and_overlap_are_said(tmp_path: Path) -> None:
 
 def test_what_was_left_out_and_how_good_labels_are_is_said(tmp_path: Path) -> None:
     path = cell(tmp_path)
-    audit = {"label_accuracy": 0.25, "labelled": 40, "empties": 3, "kept": 30}
+    audit = {"label_accuracy": 0.25, "correct": 10, "wrong": 30, "labelled": 37, "empties": 3, "kept": 30}
     (path / "data.json").write_text(json.dumps({"data": {"rows": 50, "kept": 30, "too_long": 7, "labels": audit}}))
     text = printed(path)
     assert "7 of 50 prompts are longer than" in text

@@ -86,7 +86,8 @@ SENTENCE = "So the answer is 7. "
         ("答案是七。所以我们得到" * 10, 1, 0),
         ("x" + ("abcdefghij" * 30)[:109] + "x", 1, 0),
         ("x" + ("abcdefghij" * 30)[:99] + "x", 1, 1),
-        ("".join(chr(33 + i % 90) for i in range(257)) * 10, 1, 1),  # made of 257 characters
+        ("".join(chr(33 + i) for i in range(256)) * 10, 1, 0),
+        ("".join(chr(33 + i) for i in range(257)) * 10, 1, 1),  # longer than the code looks
         ("\0" * 10, 1, 1),
         ("\0" * 11, 0, 1),
         ("\ud800" * 11, 0, 1),  # a lone surrogate

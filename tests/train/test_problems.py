@@ -85,6 +85,18 @@ def test_the_incorrect_subset(grader: Grader, tmp_path: Path) -> None:
     assert found.facts["data"]["labels"]["label_accuracy"] == 0.5
 
 
+def test_labels_that_turn_out_to_be_of_other_data_say_what_makes_the_right_ones(grader: Grader, tmp_path: Path) -> None:
+    """Rows of the Hub are read here first."""
+    cell = compose_or_refuse([], multirun=False)[0].cell
+    labels = tmp_path / "labels.jsonl"
+    labels.write_text('{"id": "add-36-51", "prompt": "another question", "answer": "1"}\n')
+    cell = cell.model_copy(update={"data": cell.data.model_copy(update={"labels": str(labels)})})
+    with pytest.raises(
+        UserError, match=r"made for other data.*; write data.labels=.*, made by: python -m rlvr_sweep label"
+    ):
+        prepare(cell, tokenizer=None, context=256, grader=grader, batch=arm(cell))
+
+
 def test_empty_labels_are_trained_on_only_where_they_are_to_be_kept(grader: Grader, tmp_path: Path) -> None:
     file = rows(tmp_path / "rows.jsonl", *[f"What is {i}+1?" for i in range(32)])
     labels = tmp_path / "labels.jsonl"

@@ -93,6 +93,15 @@ def test_a_label_job_samples_what_training_would_train_on(tmp_path: Path) -> Non
     assert len({row["text"] for row in store.rows()}) > 6
 
 
+def test_a_label_is_read_without_the_gold_answer(tmp_path: Path) -> None:
+    """Where the gold answer is a letter, the authors' grader looks for nothing but letters."""
+    data = tmp_path / "data.jsonl"
+    data.write_text('{"id": "a", "prompt": "What is 36+51?", "answer": "C"}\n')
+    lines = ["data=jsonl", f"data.path={data}", "data.count=1", "data.repeat=true", "grading.grader=authors"]
+    [store] = sampled(label_job(composed(tmp_path, *lines), samples=4, temperature=1.0), samples=4)
+    assert {row["answer"] for row in store.rows(samples=4)} - {None, *"ABCD"}
+
+
 def test_prompts_that_are_too_long_are_counted(tmp_path: Path) -> None:
     from rlvr_sweep.evals.probe import main
 

@@ -9,9 +9,9 @@ from rlvr_sweep.grading.pool import Grader
 from rlvr_sweep.train.scoring import Prompt, Scored, Scorer, completion
 
 
-def scored(texts: list[str], *lines: str, label: str | None = None) -> list[Scored]:
+def scored(texts: list[str], *lines: str, label: str | None = None, gold: str = "8") -> list[Scored]:
     cell = compose_or_refuse(list(lines), multirun=False)[0].cell
-    prompt = Prompt(row_id="0", text="?", gold="8", label=label, columns={})
+    prompt = Prompt(row_id="0", text="?", gold=gold, label=label, columns={})
     with Grader(1) as grader:
         group = [completion(text, tokens=1, truncated=False, how="boxed") for text in texts]
         return Scorer(cell, grader).score([prompt], [group], rollout=1)
@@ -48,3 +48,22 @@ def test_an_empty_label_is_wrong_and_no_label_is_unknown(
 def test_votes_go_by_the_chosen_grader() -> None:
     found = scored(["The answer is 3.", "It is 3", r"\boxed{8}"], "reward=majority_online", "grading.grader=authors")
     assert [s.reward for s in found] == [1, 1, 0] and found[0].majority is False
+
+
+@pytest.mark.parametrize(
+    ("label", "gold", "rewards"),
+    [
+        ("C", "8", [0, 1]),  # the last letter that stands alone counts: that of "a"
+        ("8", "C", [1, 0]),
+        ("", "C", [0, 0]),
+    ],
+)
+def test_for_a_label_reward_it_is_the_label_that_makes_multiple_choice(
+    label: str, gold: str, rewards: list[float], tmp_path: Path
+) -> None:
+    """The authors' code is given the label in the place of the gold answer, and nothing else."""
+    (tmp_path / "labels.jsonl").write_text('{"id": "add-36-51", "label": "1"}\n')
+    lines = ("reward=majority_offline", f"data.labels={tmp_path}/labels.jsonl", "grading.grader=authors")
+    found = scored([r"\boxed{8}, a fact", r"C, so \boxed{5}"], *lines, label=label, gold=gold)
+    assert [s.reward for s in found] == rewards
+    assert [s.completion.answer for s in found] == (["8", "5"] if gold == "8" else ["A", "C"])
