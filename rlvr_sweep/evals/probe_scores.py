@@ -12,6 +12,7 @@ from collections.abc import Sequence
 from typing import NamedTuple
 
 _WORD = re.compile(r"[^\W_]+|[^\s\w]|_")
+_NUMBER = re.compile(r"(?P<sign>-?)0*(?P<whole>\d[\d,]*)(?:\.(?P<fraction>\d+))?", re.ASCII)
 
 
 class Match(NamedTuple):
@@ -65,8 +66,21 @@ def rouge_l(found: Sequence[str], wanted: Sequence[str]) -> float:
 
 def holds(text: str, gold: str) -> bool:
     """Whether the gold answer stands in a text, blanks aside, and not inside a longer word or number: 7 is not in 17,
-    nor in 7.5."""
-    pattern = r"\s*".join(re.escape(sign) for sign in gold.strip() if not sign.isspace())
-    if not pattern:
+    nor in 7.5. Numbers count however they are written: AMC's 142.0 is in "142", AIME's 070 in "70"."""
+    gold = "".join(gold.split())
+    if not gold:
         return False
-    return re.search(rf"(?<![\w.]){pattern}(?![\w]|\.\d)" if gold.strip()[0].isalnum() else pattern, text) is not None
+    pattern = _notations(gold) or r"\s*".join(map(re.escape, gold))
+    before = r"(?<![\w.])" if gold[0].isalnum() else ""
+    behind = r"(?!\w|\.\d)" if gold[-1].isalnum() else ""
+    return re.search(before + pattern + behind, text) is not None
+
+
+def _notations(gold: str) -> str | None:
+    """A pattern of a number's notations: leading zeros, a point and zeros, commas between digits. None: no number."""
+    match = _NUMBER.fullmatch(gold)
+    if match is None:
+        return None
+    digits = r"(?:,|\{,\})?".join(match["whole"].replace(",", ""))
+    fraction = (match["fraction"] or "").rstrip("0")
+    return match["sign"] + "0*" + digits + (rf"\.{fraction}0*" if fraction else r"(?:\.0+)?")

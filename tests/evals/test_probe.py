@@ -61,6 +61,16 @@ def test_rouge_l_by_hand() -> None:
         (r"is \frac {4} {3}", r"\frac{4}{3}", True),
         ("minus -5", "-5", True),
         ("anything", "", False),
+        ("so 142.", "142.0", True),
+        ("142.5", "142.0", False),
+        ("142.05", "142.0", False),
+        ("is 70", "070", True),
+        ("170", "070", False),
+        ("is 0", "0", True),
+        ("1,234 or 1{,}235", "1234", True),
+        ("1.50", "1.5", True),
+        ("-57", "-5", False),
+        ("A quick B", r"\text{A}", False),
     ],
 )
 def test_whether_a_text_holds_an_answer(text: str, gold: str, found: bool) -> None:
