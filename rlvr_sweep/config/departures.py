@@ -16,6 +16,7 @@ from typing import Any
 from rlvr_sweep.config.schema import Algo, Cell
 from rlvr_sweep.config.tree import conf_dir, groups
 from rlvr_sweep.data.templates import TEMPLATES, asks_for_tags, needs_chat
+from rlvr_sweep.grading.rules import MATH
 from rlvr_sweep.rewards import has_part
 from rlvr_sweep.rewards.text import has_code
 from rlvr_sweep.strict import is_always_in_identity
@@ -141,18 +142,24 @@ def _of_prompts(cell: Cell) -> list[str]:
             f"model.stop=['{form.end}'] ends them there"
         )
     if asks_for_tags(model.template) and cell.grading.grader != "authors":  # that one finds answers by itself
-        where = {"algo": cell.algo.extraction}
-        where |= {f"eval.benchmarks.{name}": bench.extraction for name, bench in cell.eval.benchmarks.items()}
+        where = {"algo": (cell.algo.extraction, cell.data.verifier)}
+        where |= {f"eval.benchmarks.{name}": (b.extraction, b.verifier) for name, b in cell.eval.benchmarks.items()}
         found += [
             f"model.template={model.template} asks for <answer> tags, and {key}.extraction={how} reads boxes only"
-            for key, how in where.items()
-            if how == "boxed"
+            for key, (how, verifier) in where.items()
+            if how == "boxed" and verifier == MATH  # that of a puzzle also reads tags
         ]
     if model.template.startswith("r1") and cell.grading.grader == "authors" and cell.algo.extraction != "tagged":
         found.append(
             f"model.template={model.template} asks for <answer> tags, and algo.extraction={cell.algo.extraction} takes "
             "an answer from the whole response; the authors' code takes what follows the last <answer>, as "
             "algo.extraction=tagged does"
+        )
+    preset = _preset(cell)
+    if model.template == "r1" and preset is not None and preset.algo.paper == AUTHORS:
+        found.append(
+            "model.template=r1 has line breaks, and BOS where the tokenizer puts it; the paper's script trained with a "
+            "backslash and an n in their place (model.template=r1_literal), and without BOS"
         )
     if model.prefix and has_code(model.prefix):
         found.append(

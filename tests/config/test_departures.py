@@ -36,6 +36,19 @@ def test_tags_that_nobody_reads(template: str) -> None:
     assert "reads boxes only" not in said(*lines, "grading.grader=authors")  # it finds answers by itself
 
 
+def test_the_verifier_of_a_puzzle_reads_tags_by_itself() -> None:
+    tagged = [*QWEN[:1], "model.template=think_answer"]
+    assert "reads boxes only" not in said(*tagged, "data=puzzle/cipher", "eval=puzzle")
+    assert "algo.extraction=boxed reads boxes only" in said(*tagged, "data=deepscaler", "eval=puzzle")
+
+
+def test_what_the_papers_script_made_of_the_r1_template() -> None:
+    own = [*LLAMA, "algo=spurious_rewards"]
+    assert "a backslash and an n in their place (model.template=r1_literal), and without BOS" in said(*own)
+    assert "backslash" not in said(*own, "model.template=r1_literal")
+    assert "backslash" not in said(*LLAMA)
+
+
 def test_the_authors_grader_over_tags() -> None:
     anywhere = said(*LLAMA, "algo=spurious_rewards", "algo.extraction=lenient")
     assert "algo.extraction=lenient takes an answer from the whole response" in anywhere
