@@ -12,7 +12,7 @@ from collections.abc import Sequence
 from typing import NamedTuple
 
 _WORD = re.compile(r"[^\W_]+|[^\s\w]|_")
-_NUMBER = re.compile(r"(?P<sign>-?)0*(?P<whole>\d[\d,]*)(?:\.(?P<fraction>\d+))?", re.ASCII)
+_NUMBER = re.compile(r"(?P<sign>-?)0*(?P<whole>\d{1,3}(?:,\d{3})+|\d+)(?:\.(?P<fraction>\d+))?", re.ASCII)
 
 
 class Match(NamedTuple):

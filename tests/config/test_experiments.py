@@ -4,6 +4,7 @@ depart from."""
 import re
 from collections.abc import Iterator
 from functools import cache
+from pathlib import Path
 
 import pytest
 import yaml
@@ -11,6 +12,7 @@ import yaml
 from rlvr_sweep.config import rules
 from rlvr_sweep.config.compose import Composed, compose, compose_or_refuse
 from rlvr_sweep.config.tree import conf_dir, groups
+from rlvr_sweep.rewards import has_part
 from rlvr_sweep.sweep.presets import ABOUT, presets, said
 
 pytestmark = pytest.mark.slow  # 500 cells, composed once: 40 seconds
@@ -127,6 +129,50 @@ def test_the_command_line_has_the_last_word() -> None:
 def test_several_experiments_are_one_grid() -> None:
     found = cells("spurious_rewards/gamma,spurious_rewards/python_reward")
     assert len(found) == 15 and len({cell.cell_id for cell in found}) == 15
+
+
+OFFERED = [  # what a file's comments and deviations tell to write
+    ("model_task_alignment/rq1", "eval=kor eval.path=FOLDER"),
+    ("model_task_alignment/rq1", "reward=random"),
+    ("model_task_alignment/contamination", "eval=kor eval.path=FOLDER"),
+    ("rlvr_decomposed", "estimator=w_reinforce estimator.psr_weight=0.05,0.1,0.2,1"),
+    ("rlvr_decomposed", "estimator=grpo estimator.kl=0.001 estimator.std_epsilon=1e-6"),
+    ("one_shot_rlvr", "clip=off_large_batch clip.match=rollouts"),
+    ("spurious_rewards/clipping", "clip.match=updates"),
+    ("spurious_rewards/clipping", "algo.rollouts=650"),
+    ("spurious_rewards/clipping", "algo.rollouts=300"),
+    ("spurious_rewards/one_shot", "algo.rollouts=100"),
+    ("lab/rq1", "reward=random"),
+    ("lab/rewards", "model=lab/llama reward=ground_truth,labelled/majority_offline,format,random"),
+]
+
+
+@pytest.mark.parametrize(("name", "words"), OFFERED)
+def test_what_an_experiment_offers_composes(name: str, words: str, tmp_path: Path) -> None:
+    assert words in re.sub(r"\s+(# )?", " ", text(name))
+    (tmp_path / "rows.jsonl").write_text('{"rule": "x", "question": "y", "answer": "[[z]]"}\n')
+    found = cells(name, *words.replace("FOLDER", str(tmp_path / "rows.jsonl")).split())
+    assert not [line for one in found for line in one.cell.deviations if "reads boxes only" in line]
+    if "kor" in words:
+        assert all({b.kind for b in one.cell.eval.benchmarks.values()} == {"kor"} for one in found)
+
+
+@pytest.mark.parametrize("name", [name for name in PAPERS if name.startswith("model_task_alignment/")])
+def test_completions_are_evaluated_as_long_as_they_are_trained(name: str) -> None:
+    """A model that has learned to think for 8,192 tokens is not cut off at 3,072."""
+    for one in cells(name):
+        longest = one.cell.algo.max_completion_tokens
+        assert {b.max_completion_tokens or longest for b in one.cell.eval.benchmarks.values()} == {longest}
+
+
+def test_the_labs_rq1_gates_its_rewards_as_the_papers_are_gated() -> None:
+    """All want tags in the paper, and a box in the lab, but for the vote, which is over answers in them."""
+    gates = {"model_task_alignment/rq1": "think_format", "lab/rq1": "format"}
+    for name, gate in gates.items():
+        for one in cells(name):
+            reward = one.cell.reward
+            boxed_anyway = name == "lab/rq1" and reward.model_dump()["name"] == "ground_truth"
+            assert has_part(reward, gate) or boxed_anyway or reward.model_dump()["name"] == "majority_online"
 
 
 def test_the_labs_clipping_study_is_honest_by_construction() -> None:

@@ -69,6 +69,7 @@ def test_rouge_l_by_hand() -> None:
         ("is 0", "0", True),
         ("1,234 or 1{,}235", "1234", True),
         ("1.50", "1.5", True),
+        ("12", "1,2", False),
         ("-57", "-5", False),
         ("A quick B", r"\text{A}", False),
     ],
