@@ -96,6 +96,14 @@ def test_a_number_out_of_range_is_one_line(words: str, lines, tmp_path, capsys) 
     assert not list(tmp_path.glob("**/job.json"))
 
 
+def test_answers_that_nobody_looks_for_are_told(lines, monkeypatch, capsys) -> None:
+    monkeypatch.setattr(jobs, "_process", process(right))
+    tagged = ["model.templates=[think_answer]", "model.template=think_answer", "eval.benchmarks.add.extraction=tagged"]
+    assert align.main(["model=lab/qwen", *lines, *tagged, "-n", "1"]) == 0
+    said = capsys.readouterr().err.splitlines()
+    assert len(said) == 2 and said[0].endswith("; eval.benchmarks.sub.extraction=tagged reads them")
+
+
 def test_ks_are_powers_of_two() -> None:
     assert align.ks(1) == [1] and align.ks(256)[-1] == 256 and align.ks(100) == [1, 2, 4, 8, 16, 32, 64]
 
