@@ -1,6 +1,6 @@
 """Does a model know how a question goes on: cut the question, and compare the continuation with the rest of it.
 
-    cut(offsets, length=120, percent=60)                                   # (tokens of the prefix, its characters)
+    cut(offsets, begin=0, length=120, percent=60)                          # (tokens of the prefix, its characters)
     compare("is the sum of 3 and 4? It is 7.", rest="is the sum of 3 and 5?")   # Match(rouge_l=0.875, exact=False)
 
 The method of arXiv 2507.10532 (model_task_alignment 1.3). ROUGE-L is our own: the F1 of the longest common subsequence
@@ -22,19 +22,20 @@ class Match(NamedTuple):
     exact: bool
 
 
-def cut(offsets: Sequence[tuple[int, int]], *, length: int, percent: int) -> tuple[int, int]:
-    """The longest prefix in whole tokens that has at most `percent` of a question's `length` characters: its number of
-    tokens and of characters, (0, 0) where not even the first token fits or nothing is left to complete.
+def cut(offsets: Sequence[tuple[int, int]], *, begin: int, length: int, percent: int) -> tuple[int, int]:
+    """The longest prefix of a prompt in whole tokens that has at most `percent` of a question's `length` characters,
+    from `begin` on: its number of tokens and of characters, (0, 0) where not even the question's first token fits or
+    nothing is left to complete.
 
-    `offsets`: (begin, end) of each token in the question. A cut inside a token would ask for a continuation in tokens
+    `offsets`: (begin, end) of each token in the prompt. A cut inside a token would ask for a continuation in tokens
     that the whole question does not have.
     """
     best = (0, 0)
     for count, (_, end) in enumerate(offsets, start=1):
-        if 100 * end > percent * length:
+        if 100 * (end - begin) > percent * length:
             break
         splits_a_character = count < len(offsets) and offsets[count][0] < end
-        if not splits_a_character and count < len(offsets):
+        if not splits_a_character and begin < end < begin + length:
             best = (count, end)
     return best
 
