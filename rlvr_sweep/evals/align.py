@@ -160,6 +160,11 @@ def _print(found: Mapping[tuple[str, str], Mapping[str, Any]], picture: Path) ->
     console.print(f"\npercent [95% interval over questions]; {'; '.join(settings)}")
     if unscorable:
         console.print(f"{unscorable} completions could not be judged and count neither as right nor as wrong")
+        for (task, model), facts in found.items():
+            k, largest = max(facts["pass_at_k"].items())
+            if largest.n_questions < facts["questions"]:
+                left = f"{largest.n_questions} of {facts['questions']} questions"
+                console.print(f"{task}, {model}: pass@{k} is of {left}, those with {k} completions that were judged")
     console.print(f"picture: {shown(figure(found, picture))}")
 
 
