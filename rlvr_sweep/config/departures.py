@@ -129,7 +129,7 @@ def _of_ends(cell: Cell) -> list[str]:
         return [f"{about} {model.turn_end}. Completions end at either; at which ones the paper's did is not known."]
     return [
         f"{about} {model.turn_end}, and completions run on behind it; "
-        f"model.stop_tokens=['{model.turn_end}'] ends them there"
+        f"\"model.stop_tokens=['{model.turn_end}']\" ends them there"
     ]
 
 
@@ -139,7 +139,7 @@ def _of_prompts(cell: Cell) -> list[str]:
     if form and form.end and form.end not in model.stop:
         found.append(
             f"model.template={model.template} is made for completions that end with {form.end}; "
-            f"model.stop=['{form.end}'] ends them there"
+            f"\"model.stop=['{form.end}']\" ends them there"
         )
     found += unread_tags(cell)
     if model.template.startswith("r1") and cell.grading.grader == "authors" and cell.algo.extraction != "tagged":

@@ -15,13 +15,13 @@ def said(*lines: str) -> str:
 def test_a_base_model_that_ends_otherwise_than_its_chat_template() -> None:
     assert "ends with <|endoftext|>; its chat template ends a turn with <|im_end|>. Completions end at e" in said(*QWEN)
     open_ended = said(*QWEN, "model.stop_tokens=[]")
-    assert "run on behind it; model.stop_tokens=['<|im_end|>'] ends them there" in open_ended
+    assert "run on behind it; \"model.stop_tokens=['<|im_end|>']\" ends them there" in open_ended
     assert "<|im_end|>" not in said(*QWEN, "model.template=raw")
     assert "<|im_end|>" not in said("model=qwen2.5_7b_instruct", *QWEN[1:])
 
 
 def test_a_template_with_an_end_of_its_own() -> None:
-    assert "model.stop=['</answer>'] ends them there" in said(*QWEN, "model.template=r1")
+    assert "\"model.stop=['</answer>']\" ends them there" in said(*QWEN, "model.template=r1")
     assert "</answer>" not in said(*LLAMA)  # its stop string is in its file
 
 
