@@ -12,7 +12,7 @@ from collections.abc import Sequence
 from typing import NamedTuple
 
 _WORD = re.compile(r"[^\W_]+|[^\s\w]|_")
-_NUMBER = re.compile(r"(?P<sign>-?)0*(?P<whole>\d{1,3}(?:,\d{3})+|\d+)(?:\.(?P<fraction>\d+))?", re.ASCII)
+_NUMBER = re.compile(r"(?P<sign>-?)(?P<zeros>0*)(?P<whole>\d{1,3}(?:,\d{3})+|\d+)(?:\.(?P<fraction>\d+))?", re.ASCII)
 
 
 class Match(NamedTuple):
@@ -78,10 +78,11 @@ def holds(text: str, gold: str) -> bool:
 
 
 def _notations(gold: str) -> str | None:
-    """A pattern of a number's notations: leading zeros, a point and zeros, commas between digits. None: no number."""
+    """A pattern of a number's notations: with its leading zeros and without, a point and zeros behind it, commas
+    between digits. None: no number."""
     match = _NUMBER.fullmatch(gold)
     if match is None:
         return None
     digits = r"(?:,|\{,\})?".join(match["whole"].replace(",", ""))
     fraction = (match["fraction"] or "").rstrip("0")
-    return match["sign"] + "0*" + digits + (rf"\.{fraction}0*" if fraction else r"(?:\.0+)?")
+    return match["sign"] + f"(?:{match['zeros']})?" + digits + (rf"\.{fraction}0*" if fraction else r"(?:\.0+)?")
