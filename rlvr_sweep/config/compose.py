@@ -87,6 +87,8 @@ def _message(error: dict) -> str:
     text = error["msg"].removeprefix("Value error, ")
     if error["type"] in ("value_error", "assertion_error"):
         return f"{key}: {text}"
+    if error["type"] == "list_type":
+        text += f"; write \"{key}=['{error['input']}']\""
     return f"{key}={error['input']!r}: {text[0].lower()}{text[1:]}"
 
 

@@ -16,6 +16,7 @@ from typing import Any
 from rlvr_sweep.config.schema import Algo, Cell
 from rlvr_sweep.config.tree import conf_dir, groups
 from rlvr_sweep.data.templates import TEMPLATES, asks_for_tags, needs_chat
+from rlvr_sweep.grading.rules import MATH
 from rlvr_sweep.rewards import has_part
 from rlvr_sweep.rewards.text import has_code
 from rlvr_sweep.strict import is_always_in_identity
@@ -147,7 +148,7 @@ def _of_ends(cell: Cell) -> list[str]:
         return [f"{about} {model.turn_end}. Completions end at either; at which ones the paper's did is not known."]
     return [
         f"{about} {model.turn_end}, and completions run on behind it; "
-        f"model.stop_tokens=['{model.turn_end}'] ends them there"
+        f"\"model.stop_tokens=['{model.turn_end}']\" ends them there"
     ]
 
 
@@ -157,27 +158,41 @@ def _of_prompts(cell: Cell) -> list[str]:
     if form and form.end and form.end not in model.stop:
         found.append(
             f"model.template={model.template} is made for completions that end with {form.end}; "
-            f"model.stop=['{form.end}'] ends them there"
+            f"\"model.stop=['{form.end}']\" ends them there"
         )
-    if asks_for_tags(model.template) and cell.grading.grader != "authors":  # that one finds answers by itself
-        where = {"algo": cell.algo.extraction}
-        where |= {f"eval.benchmarks.{name}": bench.extraction for name, bench in cell.eval.benchmarks.items()}
-        found += [
-            f"model.template={model.template} asks for <answer> tags, and {key}.extraction={how} reads boxes only"
-            for key, how in where.items()
-            if how == "boxed"
-        ]
+    found += unread_tags(cell)
     if model.template.startswith("r1") and cell.grading.grader == "authors" and cell.algo.extraction != "tagged":
         found.append(
             f"model.template={model.template} asks for <answer> tags, and algo.extraction={cell.algo.extraction} takes "
             "an answer from the whole response; the authors' code takes what follows the last <answer>, as "
             "algo.extraction=tagged does"
         )
+    preset = _preset(cell)
+    if model.template == "r1" and preset is not None and preset.algo.paper == AUTHORS:
+        found.append(
+            "model.template=r1 has line breaks, and BOS where the tokenizer puts it; the paper's script trained with a "
+            "backslash and an n in their place (model.template=r1_literal), and without BOS"
+        )
     if model.prefix and has_code(model.prefix):
         found.append(
             f"model.prefix={model.prefix!r} is part of every response, so that code_frequency is 1 by construction"
         )
     return found
+
+
+def unread_tags(cell: Cell) -> list[str]:
+    """Where answers are asked for in tags, and looked for in boxes."""
+    template = cell.model.template
+    if not asks_for_tags(template) or cell.grading.grader == "authors":  # that one finds answers by itself
+        return []
+    where = {"algo": (cell.algo.extraction, cell.data.verifier)}
+    where |= {f"eval.benchmarks.{name}": (b.extraction, b.verifier) for name, b in cell.eval.benchmarks.items()}
+    return [
+        f"model.template={template} asks for <answer> tags, and {key}.extraction=boxed reads boxes only; "
+        f"{key}.extraction=tagged reads them"
+        for key, (how, verifier) in where.items()
+        if how == "boxed" and verifier == MATH  # that of a puzzle also reads tags
+    ]
 
 
 def _of_rewards(cell: Cell) -> list[str]:

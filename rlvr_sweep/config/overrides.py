@@ -9,6 +9,7 @@ mention it or not. Of two lines for one key the last counts.
 
 import math
 import re
+import shlex
 from dataclasses import dataclass, field
 from decimal import Decimal
 from pathlib import Path
@@ -154,6 +155,19 @@ def _known_groups(conf: Path, config_dir: Path | None) -> dict[str, tuple[str, .
     return known
 
 
+def _quoted(line: str, parser: OverridesParser) -> str | None:
+    """The line as a shell is to be given it, where it lacks nothing but the quotes that the shell took for its own."""
+    key, _, value = line.partition("=")
+    is_list = value[:1] + value[-1:] == "[]"
+    texts = [f'"{text.strip()}"' for text in (value[1:-1].split(",") if is_list else [value])]
+    made = f"{key}=[{','.join(texts)}]" if is_list else f"{key}={texts[0]}"
+    try:
+        parser.parse_override(made)
+    except HydraException:
+        return None
+    return shlex.quote(made)
+
+
 def judge(lines: list[str], conf: Path, config_dir: Path | None = None) -> Judged:
     """Parse and judge override lines; sweeps (`seed=0,1`) are kept as sweeps, a glob becomes the choices it matches."""
     parser, judged = OverridesParser.create(), Judged()
@@ -166,8 +180,9 @@ def judge(lines: list[str], conf: Path, config_dir: Path | None = None) -> Judge
             override = parser.parse_override(line)
         except HydraException as error:
             reason = str(error).splitlines()[0]
-            hint = "write key=value, with quotes round a value that holds commas, spaces or brackets"
-            judged.faults.append(f"{line}: cannot be read as an override ({reason}); {hint}")
+            hint = "key=value, with quotes round a value that holds commas, spaces or brackets"
+            hint = (_quoted(line, parser) if "token recognition" in reason else None) or hint
+            judged.faults.append(f"{line}: cannot be read as an override ({reason}); write {hint}")
             continue
         key = override.key_or_group
         if override.is_delete():

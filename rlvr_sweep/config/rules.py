@@ -317,7 +317,8 @@ def faults(cell: Cell) -> list[str]:
     if (model.hub is None) == (model.path is None):
         found.append("model: needs either a Hub id or a folder; write model=path model.path=DIR")
     if strange := [name for name in (model.template, *model.templates) if name not in TEMPLATES]:
-        found.append(f"model.templates: {strange[0]!r} is no prompt template; {nearest(strange[0], TEMPLATES)}")
+        key = "model.template" if strange[0] == model.template else "model.templates"
+        found.append(f"{key}: {strange[0]!r} is no prompt template; {nearest(strange[0], TEMPLATES)}")
     elif model.template not in model.templates:
         found.append(
             f"model.template: {model.template!r} is not for {model.name}; write one of {', '.join(model.templates)}"

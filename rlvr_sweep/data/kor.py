@@ -93,7 +93,8 @@ def places(paths: dict[str, Path], *, wanted: str, split: str | None, shots: int
         fewest = min(fewest, len(shown))
         number = f"example-{question.number}" if is_example else question.number
         row = {"id": f"kor-{wanted}-{number}", "prompt": _prompt(wanted, question, shown), "answer": question.answer}
-        found.append((place, row | {"category": wanted, "rule_id": question.rule_id} | question.columns))
+        known_of_it = {"category": wanted, "rule_id": question.rule_id, "question": question.text}
+        found.append((place, row | known_of_it | question.columns))
     if fewest < shots:
         raise UserError(
             f"{key}.shots={shots}: some rule has only {fewest} further questions; write {key}.shots={fewest}"

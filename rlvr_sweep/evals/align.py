@@ -29,6 +29,7 @@ from rlvr_sweep.parser import positive
 if TYPE_CHECKING:
     from rich.table import Table
 
+    from rlvr_sweep.config.compose import Composed
     from rlvr_sweep.evals.statistics import Estimate
 
 COLUMNS = ["question_id", "correct", "seed"]
@@ -67,6 +68,7 @@ def main(argv: list[str]) -> int:
     args = _parser().parse_intermixed_args(argv)
     cells = compose(args.overrides, config_dir=args.config_dir)
     need_benchmarks(cells)
+    _warn(cells)
     names = model_names([composed.cell for composed in cells])
     arms: dict[tuple[str, str], list[Job]] = {}  # (task, model): its seeds
     for composed, model in zip(cells, names, strict=True):
@@ -92,6 +94,15 @@ def main(argv: list[str]) -> int:
         return code
     _print(found, args.figure or Path(cells[0].cell.runs) / FOLDER / f"align-{content_id(list(stores))}.png")
     return code
+
+
+def _warn(cells: "Sequence[Composed]") -> None:
+    """Say where a pass@k of 0 would be one of answers that nobody looked for."""
+    from rlvr_sweep.config.departures import unread_tags
+
+    lines = [line for composed in cells for line in unread_tags(composed.cell) if "eval.benchmarks." in line]
+    for line in dict.fromkeys(lines):
+        print(f"rlvr_sweep: {line}", file=sys.stderr)
 
 
 def measure(jobs: Sequence[Job], stores: Mapping[str, Any]) -> dict[str, Any] | None:
@@ -149,6 +160,11 @@ def _print(found: Mapping[tuple[str, str], Mapping[str, Any]], picture: Path) ->
     console.print(f"\npercent [95% interval over questions]; {'; '.join(settings)}")
     if unscorable:
         console.print(f"{unscorable} completions could not be judged and count neither as right nor as wrong")
+        for (task, model), facts in found.items():
+            k, largest = max(facts["pass_at_k"].items())
+            if largest.n_questions < facts["questions"]:
+                left = f"{largest.n_questions} of {facts['questions']} questions"
+                console.print(f"{task}, {model}: pass@{k} is of {left}, those with {k} completions that were judged")
     console.print(f"picture: {shown(figure(found, picture))}")
 
 

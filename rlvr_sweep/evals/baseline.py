@@ -104,6 +104,18 @@ def prompts(cell: "Cell", *, templates: Sequence[str] | None, prefix: str) -> "d
     return found
 
 
+def reading(cell: "Cell", bench: str) -> str | None:
+    """How answers are read behind this cell's prompt, where the benchmark's way is another prompt's; None leaves it."""
+    from rlvr_sweep.data.templates import asks_for_tags
+    from rlvr_sweep.grading.rules import MATH
+
+    found, in_tags = cell.eval.benchmarks[bench], asks_for_tags(cell.model.template)
+    by_itself = found.verifier != MATH or cell.grading.grader == "authors"  # looks for boxes and tags
+    if found.extraction == "boxed" and in_tags and not by_itself:
+        return "tagged"
+    return "boxed" if found.extraction == "tagged" and not in_tags else None
+
+
 def main(argv: list[str]) -> int:
     """The verb `baseline`. Exit code 0, or that of a sampling process that could not do a job."""
     args = _parser().parse_intermixed_args(argv)
@@ -146,6 +158,7 @@ def _jobs(composed: "Composed", args: argparse.Namespace) -> list[tuple[str, str
                 samples=how.samples,
                 temperature=how.temperature,
                 max_completion_tokens=args.max_tokens,
+                extraction=reading(cell, bench),
             ),
         )
         for bench in composed.cell.eval.benchmarks

@@ -66,6 +66,7 @@ class Job:
             found["max_prompt_tokens"] = self.cell.algo.max_prompt_tokens
         if self.kind == "prefix":
             found["percent"] = self.percent
+            found |= {"of": "question"} if self.benchmark.kind == "kor" else {}  # once it was of rule and question
         return found
 
     @property

@@ -114,7 +114,7 @@ def _prompt(cell: Cell, tokenizer: Any) -> dict[str, Any]:
     ends = [tokenizer.eos_token, *model.stop_tokens]
     warning = (
         f"model.template={model.template}: the chat template ends a turn with {end}, which does not end a completion "
-        f"(only {', '.join(map(str, ends))} does); model.stop_tokens=['{end}'] ends it there"
+        f"(only {', '.join(map(str, ends))} does); \"model.stop_tokens=['{end}']\" ends it there"
     )
     found = {"template": model.template, "prefix": model.prefix, "turn_end": end, "ends": ends, "stop": model.stop}
     return found | {"warning": None if end is None or end in ends else warning}

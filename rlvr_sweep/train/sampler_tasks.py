@@ -49,7 +49,10 @@ def _label_task(job: Job, tokenizer: Any) -> Made:
 
 
 def _prefix_task(job: Job, tokenizer: Any, context: int) -> Made:
-    """The beginning of each question as plain text; a question of too few tokens to be cut is left out."""
+    """The beginning of each question as plain text; a question of too few tokens to be cut is left out.
+
+    Of KOR-Bench the rule is given whole: it is longer than most questions, and the same for ten of them, of which a cut
+    in it could ask for one at most."""
     assert job.percent is not None
     key = f"eval.benchmarks.{job.name}"
     rows = load(job.benchmark, key=key).rows
@@ -59,10 +62,13 @@ def _prefix_task(job: Job, tokenizer: Any, context: int) -> Made:
     opening = [tokenizer.bos_token_id] if adds_bos(tokenizer) else []
     prompts, ids = [], []
     for row, tokens, offsets in zip(rows, encoded["input_ids"], encoded["offset_mapping"], strict=True):
-        count, end = cut(offsets, length=len(row.prompt), percent=job.percent)
+        question = row.columns["question"] if job.benchmark.kind == "kor" else row.prompt
+        begin = row.prompt.rindex(question)
+        count, end = cut(offsets, begin=begin, length=len(question), percent=job.percent)
         if count:
+            rest = row.prompt[end : begin + len(question)]
             ids.append([*opening, *tokens[:count]])
-            prompts.append(Prompt(row.id, row.id, row.prompt[:end], gold=row.answer, rest=row.prompt[end:]))
+            prompts.append(Prompt(row.id, row.id, row.prompt[:end], gold=row.answer, rest=rest))
     if not prompts:
         raise UserError(f"{key}: no question is long enough to be cut at {job.percent}%; write --percent 60 or more")
     if (longest := max(map(len, ids))) + job.max_tokens > context:

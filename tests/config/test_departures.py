@@ -15,7 +15,7 @@ def said(*lines: str) -> str:
 def test_a_base_model_that_ends_otherwise_than_its_chat_template() -> None:
     assert "ends with <|endoftext|>; its chat template ends a turn with <|im_end|>. Completions end at e" in said(*QWEN)
     open_ended = said(*QWEN, "model.stop_tokens=[]")
-    assert "run on behind it; model.stop_tokens=['<|im_end|>'] ends them there" in open_ended
+    assert "run on behind it; \"model.stop_tokens=['<|im_end|>']\" ends them there" in open_ended
     assert "<|im_end|>" not in said(*QWEN, "model.template=raw")
     assert "<|im_end|>" not in said("model=qwen2.5_7b_instruct", *QWEN[1:])
 
@@ -58,7 +58,7 @@ def test_an_arm_with_fewer_updates_warms_up_for_more_of_them() -> None:
 
 
 def test_a_template_with_an_end_of_its_own() -> None:
-    assert "model.stop=['</answer>'] ends them there" in said(*QWEN, "model.template=r1")
+    assert "\"model.stop=['</answer>']\" ends them there" in said(*QWEN, "model.template=r1")
     assert "</answer>" not in said(*LLAMA)  # its stop string is in its file
 
 
@@ -71,6 +71,19 @@ def test_tags_that_nobody_reads(template: str) -> None:
     tagged = said(*lines, "algo.extraction=tagged", "eval.benchmarks.math500.extraction=tagged")
     assert "reads boxes only" not in tagged
     assert "reads boxes only" not in said(*lines, "grading.grader=authors")  # it finds answers by itself
+
+
+def test_the_verifier_of_a_puzzle_reads_tags_by_itself() -> None:
+    tagged = [*QWEN[:1], "model.template=think_answer"]
+    assert "reads boxes only" not in said(*tagged, "data=puzzle/cipher", "eval=puzzle")
+    assert "algo.extraction=boxed reads boxes only" in said(*tagged, "data=deepscaler", "eval=puzzle")
+
+
+def test_what_the_papers_script_made_of_the_r1_template() -> None:
+    own = [*LLAMA, "algo=spurious_rewards"]
+    assert "a backslash and an n in their place (model.template=r1_literal), and without BOS" in said(*own)
+    assert "backslash" not in said(*own, "model.template=r1_literal")
+    assert "backslash" not in said(*LLAMA)
 
 
 def test_the_authors_grader_over_tags() -> None:

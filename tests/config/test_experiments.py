@@ -4,6 +4,7 @@ depart from."""
 import re
 from collections.abc import Iterator
 from functools import cache
+from pathlib import Path
 
 import pytest
 import yaml
@@ -11,6 +12,8 @@ import yaml
 from rlvr_sweep.config import rules
 from rlvr_sweep.config.compose import Composed, compose, compose_or_refuse
 from rlvr_sweep.config.tree import conf_dir, groups
+from rlvr_sweep.evals.baseline import PYTHON
+from rlvr_sweep.rewards import has_part
 from rlvr_sweep.sweep.presets import ABOUT, presets, said
 
 pytestmark = pytest.mark.slow  # 500 cells, composed once: 40 seconds
@@ -127,6 +130,121 @@ def test_the_command_line_has_the_last_word() -> None:
 def test_several_experiments_are_one_grid() -> None:
     found = cells("spurious_rewards/gamma,spurious_rewards/python_reward")
     assert len(found) == 15 and len({cell.cell_id for cell in found}) == 15
+
+
+TEN = {"qwen2.5_math_7b", "qwen2.5_7b", "olmo2_7b", "olmo2_7b_sft"}
+TEN |= {"qwen2.5_math_1.5b", "qwen2.5_1.5b", "llama3.1_8b", "llama3.2_3b"}
+TEN |= {"llama3.1_8b_instruct", "llama3.2_3b_instruct"}
+TWO = {"qwen2.5_7b", "llama3.1_8b_instruct"}
+CODE = {"ground_truth", "format", "labelled/incorrect"}
+TASKS = {"deepscaler", "puzzle/operation", "puzzle/cipher"}
+LATIN = {"chat_boxed", "math_problem", "simplerl_zoo", "sober", "lorem_ipsum"}
+ARMS = {"on", "off_epsilon", "off_policy_gradient", "off_logprob", "off_large_batch", "off_small_rollout"}
+FIVE = {"ground_truth", "labelled/majority_offline", "format", "labelled/incorrect", "random"}
+TAGGED = {"tagged/ground_truth", "tagged/random", "tagged/incorrect", "think_format", "majority_online"}
+TRAINED = {"qwen2.5_math_7b_instruct", "qwen2.5_7b_instruct", "tulu3_8b"}
+FIGURE = {  # rollouts, and what varies (spurious_rewards 3 and 6, model_task_alignment 2 and 6)
+    "spurious_rewards/rewards": (300, {"model": TEN, "reward": FIVE}),
+    "spurious_rewards/one_shot": (300, {"model": TEN, "data": {"one_shot/pi_1"}}),
+    "spurious_rewards/gamma": (250, {"model": {"qwen2.5_math_7b"}, "reward.gamma": {0.7, 0.5, 0.3, 0.001, 0.0}}),
+    "spurious_rewards/clipping": (200, {"model": {"qwen2.5_math_7b"}, "clip": ARMS, "reward.gamma": {0.5}}),
+    "spurious_rewards/python_reward": (100, {"model": TEN, "reward": {"python"}}),
+    "spurious_rewards/no_repetition": (140, {"model": TEN, "reward": {"no_repetition"}}),
+    "spurious_rewards/ttrl": (100, {"model": TEN, "data": {"math500"}}),
+    "spurious_rewards/rl_trained": (100, {"model": TRAINED, "reward": {"ground_truth", "format", "random"}}),
+    "spurious_rewards/spurious_prompts": (140, {"template": LATIN, "reward": {"ground_truth", "format", "random"}}),
+    "spurious_rewards/forced_prefix": (1, {"model": TEN - {"llama3.1_8b", "llama3.2_3b"}, "prefix": {None, PYTHON}}),
+    "spurious_rewards/compound": (
+        60,
+        {
+            "model": {"qwen2.5_math_7b", "qwen2.5_7b", "olmo2_7b_sft"},
+            "reward": CODE | {f"{name}_without_python" for name in CODE},
+        },
+    ),
+    "model_task_alignment/rq1": (300, {"model": TWO, "data": TASKS, "reward": TAGGED}),
+    "model_task_alignment/rq1_entropy": (300, {"model": TWO, "data": TASKS, "estimator": {"entropy_min"}}),
+    "model_task_alignment/rq2": (300, {"model": TWO, "data": {f"one_shot/{d}" for d in ("pi_1", "pi_13", "cipher")}}),
+    "model_task_alignment/rq3": (300, {"model": TWO, "data": TASKS, "estimator": {"dapo", "nsr_masked", "psr_masked"}}),
+    "model_task_alignment/rq3_raw": (300, {"model": TWO, "data": TASKS, "estimator": {"nsr", "psr"}}),
+    "model_task_alignment/alignment": (300, {"model": TWO, "data": TASKS}),
+    "one_shot_rlvr": (2000, {"model": {"qwen2.5_math_1.5b"}, "template": {"one_shot_rlvr"}}),
+    "rlvr_decomposed": (140, {"model": {"qwen2.5_math_7b"}, "estimator": {"nsr", "psr", "w_reinforce"}}),
+    "ttrl": (620, {"model": {"qwen2.5_math_7b"}, "data": {"math500"}}),
+}
+
+
+def varied(one: Composed, key: str) -> object:
+    cell = one.cell
+    if key in ("template", "prefix"):
+        return getattr(cell.model, key)
+    if key == "reward.gamma":
+        return cell.reward.model_dump()["gamma"]
+    return cell.clip.name if key == "clip" else cell.choices[key]
+
+
+@pytest.mark.parametrize("name", FIGURE)
+def test_an_experiment_is_its_figures(name: str) -> None:
+    rollouts, axes = FIGURE[name]
+    assert {one.cell.algo.rollouts for one in cells(name)} == {rollouts}
+    for key, values in axes.items():
+        assert {varied(one, key) for one in cells(name)} == values
+
+
+@pytest.mark.parametrize("name", [name for name in PAPERS if name not in ("ttrl", "spurious_rewards/forced_prefix")])
+def test_benchmarks_are_sampled_as_in_the_paper(name: str) -> None:
+    """MATH-500 greedily, the small ones as avg@8 at 0.6 (spurious_rewards, section 5)."""
+    for one in cells(name):
+        found = {n: (b.samples, b.temperature, b.top_p) for n, b in one.cell.eval.benchmarks.items() if b.kind == "hub"}
+        assert found == {"math500": (1, 0.0, 1.0)} | dict.fromkeys(("amc", "aime24", "aime25"), (8, 0.6, 1.0))
+
+
+def test_ttrl_is_evaluated_as_in_its_paper() -> None:
+    [bench] = cells("ttrl")[0].cell.eval.benchmarks.values()
+    assert (bench.samples, bench.temperature, bench.top_p) == (16, 0.6, 0.95)
+
+
+OFFERED = [  # what a file's comments and deviations tell to write
+    ("model_task_alignment/rq1", "eval=kor eval.path=FOLDER"),
+    ("model_task_alignment/rq1", "reward=random"),
+    ("model_task_alignment/contamination", "eval=kor eval.path=FOLDER"),
+    ("rlvr_decomposed", "estimator=w_reinforce estimator.psr_weight=0.05,0.1,0.2,1"),
+    ("rlvr_decomposed", "estimator=grpo estimator.kl=0.001 estimator.std_epsilon=1e-6"),
+    ("one_shot_rlvr", "clip=off_large_batch clip.match=rollouts"),
+    ("spurious_rewards/clipping", "clip.match=updates"),
+    ("spurious_rewards/clipping", "algo.rollouts=650"),
+    ("spurious_rewards/clipping", "algo.rollouts=300"),
+    ("spurious_rewards/one_shot", "algo.rollouts=100"),
+    ("lab/rq1", "reward=random"),
+    ("lab/rewards", "model=lab/llama reward=ground_truth,labelled/majority_offline,format,random"),
+]
+
+
+@pytest.mark.parametrize(("name", "words"), OFFERED)
+def test_what_an_experiment_offers_composes(name: str, words: str, tmp_path: Path) -> None:
+    assert words in re.sub(r"\s+(# )?", " ", text(name))
+    (tmp_path / "rows.jsonl").write_text('{"rule": "x", "question": "y", "answer": "[[z]]"}\n')
+    found = cells(name, *words.replace("FOLDER", str(tmp_path / "rows.jsonl")).split())
+    assert not [line for one in found for line in one.cell.deviations if "reads boxes only" in line]
+    if "kor" in words:
+        assert all({b.kind for b in one.cell.eval.benchmarks.values()} == {"kor"} for one in found)
+
+
+@pytest.mark.parametrize("name", [name for name in PAPERS if name.startswith("model_task_alignment/")])
+def test_completions_are_evaluated_as_long_as_they_are_trained(name: str) -> None:
+    """A model that has learned to think for 8,192 tokens is not cut off at 3,072."""
+    for one in cells(name):
+        longest = one.cell.algo.max_completion_tokens
+        assert {b.max_completion_tokens or longest for b in one.cell.eval.benchmarks.values()} == {longest}
+
+
+def test_the_labs_rq1_gates_its_rewards_as_the_papers_are_gated() -> None:
+    """All want tags in the paper, and a box in the lab, but for the vote, which is over answers in them."""
+    gates = {"model_task_alignment/rq1": "think_format", "lab/rq1": "format"}
+    for name, gate in gates.items():
+        for one in cells(name):
+            reward = one.cell.reward
+            boxed_anyway = name == "lab/rq1" and reward.model_dump()["name"] == "ground_truth"
+            assert has_part(reward, gate) or boxed_anyway or reward.model_dump()["name"] == "majority_online"
 
 
 def test_the_labs_clipping_study_is_honest_by_construction() -> None:

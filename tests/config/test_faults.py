@@ -1,6 +1,7 @@
 """What is said of a faulty grid: every fault once, with the choices it holds for, and not more than can be read."""
 
 import re
+import shlex
 from pathlib import Path
 
 import pytest
@@ -89,8 +90,29 @@ def test_a_thought_that_the_prompt_opens_is_not_looked_for_in_the_completion(
     assert [bool(re.search(said, fault)) for fault in found] == [True] if said else found == []
 
 
+def test_one_value_in_the_place_of_a_list_is_shown_as_one() -> None:
+    [fault] = faults("model.stop='</answer>'")
+    assert fault.endswith("; write \"model.stop=['</answer>']\"")
+
+
+@pytest.mark.parametrize(
+    ("line", "key", "value"),
+    [
+        ("model.prefix=Let's solve this using Python.", "prefix", "Let's solve this using Python."),
+        ("model.stop=[</answer>,x]", "stop", ["</answer>", "x"]),
+    ],
+)
+def test_a_value_whose_quotes_the_shell_took_is_shown_with_them(line: str, key: str, value: object) -> None:
+    [fault] = faults(line)
+    [word] = shlex.split(fault.rpartition("; write ")[2])
+    [one] = compose([word], multirun=True).cells
+    assert getattr(one.cell.model, key) == value
+
+
 def test_a_template_that_does_not_exist_is_told_before_a_run() -> None:
     [fault] = faults("model.template=foo", "model.templates=[foo]")
+    assert fault.startswith("model.template: 'foo' is no prompt template; write one of chat, ")
+    [fault] = faults("model.templates=[chat,foo]")
     assert fault.startswith("model.templates: 'foo' is no prompt template; write one of chat, ")
 
 

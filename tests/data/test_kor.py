@@ -57,7 +57,8 @@ def test_a_question_comes_with_its_rule(folder: Path) -> None:
     first, _, third = rows(folder)
     assert first.id == "kor-puzzle-1" and first.answer == "4"
     assert "a ! b is twice a, plus b." in first.prompt and first.prompt.endswith("like this: [[answer]].")
-    assert first.columns == {"category": "puzzle", "rule_id": "1", "title": "Double"}
+    columns = {"category": "puzzle", "rule_id": "1", "title": "Double", "question": SAMPLES[0]["question"]}
+    assert first.columns == columns
     assert third.answer == "eat | ate" and third.columns["real_life_answer"] == "[[B]]"
     assert third.prompt.endswith("[[answer]].")  # a question that does not say how to answer is told
 

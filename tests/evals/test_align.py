@@ -9,6 +9,7 @@ import pytest
 
 from rlvr_sweep.errors import UserError
 from rlvr_sweep.evals import align, jobs
+from tests.evals import stores
 from tests.evals.stores import process
 
 
@@ -94,6 +95,30 @@ def test_a_number_out_of_range_is_one_line(words: str, lines, tmp_path, capsys) 
         align.main([*lines, *words.split()])
     assert "write " in str(caught.value) and capsys.readouterr().err == ""
     assert not list(tmp_path.glob("**/job.json"))
+
+
+def test_questions_that_a_large_k_leaves_out_are_told(lines, monkeypatch, capsys) -> None:
+    real = stores.row
+
+    def row(prompt, sample, answer, **more):
+        lost = prompt.id.startswith("sub") and sample == 1
+        return real(prompt, sample, answer, **more) | ({"correct": None} if lost else {})
+
+    monkeypatch.setattr(stores, "row", row)
+    monkeypatch.setattr(jobs, "_process", process(right))
+    assert align.main(["model=lab/qwen", *lines, "-n", "2"]) == 0
+    out = capsys.readouterr().out
+    assert "6 completions could not be judged" in out
+    assert "sub, lab/qwen: pass@2 is of 0 of 6 questions, those with 2 completions that were judged" in out
+    assert "add, lab/qwen: pass@2 is" not in out
+
+
+def test_answers_that_nobody_looks_for_are_told(lines, monkeypatch, capsys) -> None:
+    monkeypatch.setattr(jobs, "_process", process(right))
+    tagged = ["model.templates=[think_answer]", "model.template=think_answer", "eval.benchmarks.add.extraction=tagged"]
+    assert align.main(["model=lab/qwen", *lines, *tagged, "-n", "1"]) == 0
+    said = capsys.readouterr().err.splitlines()
+    assert len(said) == 2 and said[0].endswith("; eval.benchmarks.sub.extraction=tagged reads them")
 
 
 def test_ks_are_powers_of_two() -> None:

@@ -1,6 +1,7 @@
 """The verb `baseline`: its grid of prompts and decodings, and what it says of each."""
 
 import json
+from argparse import Namespace
 from pathlib import Path
 
 import pytest
@@ -46,6 +47,30 @@ def test_a_template_takes_its_own_stop_string() -> None:
     [composed] = compose(["model=llama3.1_8b", "eval=none", "algo=spurious_rewards"])
     made = baseline.prompts(composed.cell, templates=["r1", "raw"], prefix="")
     assert made["r1"].model.stop == ["</answer>"] and made["raw"].model.stop == []
+
+
+def test_answers_are_read_where_the_prompt_wants_them() -> None:
+    """Behind a template of tags in tags, also where the cell's own is another; boxes behind the others."""
+    [boxed], [tagged], [authors] = (
+        compose(["model=qwen2.5_7b", "eval=math500", *more])
+        for more in (
+            ["algo=rlvr_decomposed"],
+            ["algo=rlvr_decomposed", "model.template=r1", "eval.benchmarks.math500.extraction=tagged"],
+            ["algo=spurious_rewards"],
+        )
+    )
+    for composed in (boxed, tagged):
+        made = {name: job for _, name, _, job in baseline._jobs(composed, _args(["chat_boxed", "think_answer"]))}
+        assert {name: job.benchmark.extraction for name, job in made.items()} == {
+            "chat_boxed": "boxed",
+            "think_answer": "tagged",
+        }
+    [*_, (_, _, _, job)] = baseline._jobs(authors, _args(["think_answer"]))
+    assert job.benchmark.extraction == "boxed"  # that grader looks for answers by itself
+
+
+def _args(templates: list[str]) -> Namespace:
+    return Namespace(templates=templates, prefix="", decoding=[Decoding(0.0, 1)], max_tokens=None)
 
 
 def test_another_models_template_is_refused(lines) -> None:

@@ -20,16 +20,18 @@ QUESTION = Prompt("q", "q", "What is 12", "57", rest="+45?")
 
 def test_a_cut_is_at_a_token_and_never_beyond_the_percentage() -> None:
     offsets = [(0, 4), (4, 7), (7, 10), (10, 13), (13, 14)]  # 14 characters
-    assert cut(offsets, length=14, percent=80) == (3, 10)
-    assert cut(offsets, length=14, percent=60) == (2, 7)
-    assert cut(offsets, length=14, percent=20) == (0, 0)
-    assert cut([(0, 14)], length=14, percent=100) == (0, 0)  # nothing would be left to complete
+    assert cut(offsets, begin=0, length=14, percent=80) == (3, 10)
+    assert cut(offsets, begin=0, length=14, percent=60) == (2, 7)
+    assert cut(offsets, begin=0, length=14, percent=20) == (0, 0)
+    assert cut([(0, 14)], begin=0, length=14, percent=100) == (0, 0)  # nothing would be left to complete
+    assert cut(offsets, begin=4, length=9, percent=50) == (2, 7)  # a question of 9 characters behind 4 others
+    assert cut(offsets, begin=4, length=9, percent=20) == (0, 0)
 
 
 def test_a_cut_does_not_split_a_character_of_several_tokens() -> None:
     offsets = [(0, 1), (1, 2), (1, 2), (2, 3), (3, 4)]
-    assert cut(offsets, length=4, percent=50) == (3, 2)
-    assert cut([(0, 1), (0, 1), (1, 2)], length=2, percent=50) == (2, 1)
+    assert cut(offsets, begin=0, length=4, percent=50) == (3, 2)
+    assert cut([(0, 1), (0, 1), (1, 2)], begin=0, length=2, percent=50) == (2, 1)
 
 
 def test_a_continuation_is_compared_as_far_as_the_question_goes() -> None:
@@ -61,6 +63,20 @@ def test_rouge_l_by_hand() -> None:
         (r"is \frac {4} {3}", r"\frac{4}{3}", True),
         ("minus -5", "-5", True),
         ("anything", "", False),
+        ("so 142.", "142.0", True),
+        ("142.5", "142.0", False),
+        ("142.05", "142.0", False),
+        ("is 70", "070", True),
+        ("170", "070", False),
+        ("is 070", "070", True),
+        ("is 070", "70", False),
+        ("000", "0", False),
+        ("is 0", "0", True),
+        ("1,234 or 1{,}235", "1234", True),
+        ("1.50", "1.5", True),
+        ("12", "1,2", False),
+        ("-57", "-5", False),
+        ("A quick B", r"\text{A}", False),
     ],
 )
 def test_whether_a_text_holds_an_answer(text: str, gold: str, found: bool) -> None:

@@ -122,6 +122,21 @@ def test_a_prefix_job_completes_plain_text(tmp_path: Path) -> None:
         assert row["temperature"] == 0.0 and row["question_id"] == prompt.question_id
 
 
+def test_of_a_rule_with_questions_the_question_is_cut(tmp_path: Path) -> None:
+    """Ten questions of KOR-Bench share a rule: cut in it, they would ask for ten continuations of one beginning."""
+    asked = [f"What is {n} ! 9, then?" for n in (12, 34)]
+    file = tmp_path / "kor.jsonl"
+    file.write_text("".join(json.dumps({"rule": "a!b=2a", "question": q, "answer": "1"}) + "\n" for q in asked))
+    source = ["kind=kor", "task=operation", f"path={file}", "max_completion_tokens=4", "count=null"]
+    one = composed(tmp_path, *[f"eval.benchmarks.add.{key}" for key in source])
+    cell = with_model(one.cell, template="raw")
+    [store] = sampled(benchmark_job(one, "add", cell=cell, percent=50, temperature=0.0), samples=1)
+    for question, prompt in zip(asked, store.prompts(), strict=True):
+        begun = prompt.text.rpartition("Question:\n")[2]
+        assert "a!b=2a" in prompt.text and prompt.rest is not None
+        assert begun + prompt.rest == question and 0 < len(begun) <= len(question) / 2
+
+
 @pytest.mark.parametrize(("digits", "remedy"), [(240, "write --max-tokens 19\n"), (600, "write another benchmark")])
 def test_a_prefix_that_does_not_fit_says_what_does(
     digits: int, remedy: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
