@@ -189,6 +189,13 @@ class RLVRTrainer(GRPOTrainer):
             loss = loss - bonus * entropy_term(entropies, mask, **self._update_size(inputs["num_items_in_batch"]))
         return loss
 
+    def get_decay_parameter_names(self, model: Any) -> list[str]:
+        """All of them: the papers that decay weights hand AdamW every parameter, as verl does; transformers leaves out
+        biases and norms."""
+        if not self.args.weight_decay:  # the same updates, and checkpoints of before have these groups
+            return super().get_decay_parameter_names(model)
+        return [name for name, _ in model.named_parameters()]
+
     def _update_size(self, tokens: torch.Tensor) -> dict[str, Any]:
         """What a mean over an update divides by, given the rollout's trained tokens: see entropy_term."""
         share = None if self.cell.estimator.loss == "micro_batch" else tokens / self.batch.ranks / self.batch.updates

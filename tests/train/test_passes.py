@@ -22,6 +22,7 @@ from trl.trainer.utils import add_fused_lm_head
 
 from rlvr_sweep.train import passes
 from rlvr_sweep.train.passes import obstacle, token_log_probs
+from rlvr_sweep.train.trainer import RLVRTrainer
 
 PROMPTS, COMPLETIONS = [3, 7, 1, 5], [6, 2, 9, 4]
 SIZE: dict[str, Any] = {"vocab_size": 50, "hidden_size": 32, "intermediate_size": 48}
@@ -173,6 +174,14 @@ def test_a_row_is_all_that_an_attention_function_is_given() -> None:
 def test_models_whose_rows_would_see_other_than_their_own_are_told_apart(config: Any, why: str | None) -> None:
     found = obstacle(AutoModelForCausalLM.from_config(config))
     assert found is None if why is None else why in str(found)
+
+
+def test_every_weight_decays() -> None:
+    trainer: Any = object.__new__(RLVRTrainer)
+    trainer.model, trainer.optimizer, trainer.optimizer_cls_and_kwargs = model("qwen"), None, (torch.optim.AdamW, {})
+    trainer.args = SimpleNamespace(weight_decay=0.1)
+    decaying = [group["params"] for group in trainer.create_optimizer().param_groups if group["weight_decay"] == 0.1]
+    assert {id(one) for group in decaying for one in group} == {id(one) for one in trainer.model.parameters()}
 
 
 def test_the_fused_optimizer_makes_the_steps_of_the_plain_one() -> None:
