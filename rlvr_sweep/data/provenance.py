@@ -21,9 +21,10 @@ if TYPE_CHECKING:
 FORMAT = 1
 SHOWN = 12  # digits of a hash
 # What `label --authors` sets (Spurious Rewards, section 1.3): the bare prompt, no stop string, the authors' grader.
+AUTHORS = ("model.template=raw", "model.prefix=null", "model.stop=[]", "model.stop_tokens=[]", "grading.grader=authors")
+# Its sampling, which `label` leaves to the command and the preset.
 AUTHORS_SAMPLING = {"samples": 64, "temperature": 1.0, "top_p": 1.0}
 AUTHORS_TOKENS = 3072
-AUTHORS = ("model.template=raw", "model.prefix=null", "model.stop=[]", "model.stop_tokens=[]", "grading.grader=authors")
 
 
 @dataclass(frozen=True)
