@@ -160,7 +160,7 @@ def _of_prompts(cell: Cell) -> list[str]:
             f"model.template={model.template} is made for completions that end with {form.end}; "
             f"\"model.stop=['{form.end}']\" ends them there"
         )
-    found += unread_tags(cell)
+    found += unread_tags(cell).values()
     if model.template.startswith("r1") and cell.grading.grader == "authors" and cell.algo.extraction != "tagged":
         found.append(
             f"model.template={model.template} asks for <answer> tags, and algo.extraction={cell.algo.extraction} takes "
@@ -180,19 +180,19 @@ def _of_prompts(cell: Cell) -> list[str]:
     return found
 
 
-def unread_tags(cell: Cell) -> list[str]:
-    """Where answers are asked for in tags, and looked for in boxes."""
+def unread_tags(cell: Cell) -> dict[str, str]:
+    """Where answers are asked for in tags and looked for in boxes: what to say, by "algo" or "eval.benchmarks.NAME"."""
     template = cell.model.template
     if not asks_for_tags(template) or cell.grading.grader == "authors":  # that one finds answers by itself
-        return []
+        return {}
     where = {"algo": (cell.algo.extraction, cell.data.verifier)}
     where |= {f"eval.benchmarks.{name}": (b.extraction, b.verifier) for name, b in cell.eval.benchmarks.items()}
-    return [
-        f"model.template={template} asks for <answer> tags, and {key}.extraction=boxed reads boxes only; "
+    return {
+        key: f"model.template={template} asks for <answer> tags, and {key}.extraction=boxed reads boxes only; "
         f"{key}.extraction=tagged reads them"
         for key, (how, verifier) in where.items()
         if how == "boxed" and verifier == MATH  # that of a puzzle also reads tags
-    ]
+    }
 
 
 def _of_rewards(cell: Cell) -> list[str]:

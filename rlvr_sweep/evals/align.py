@@ -100,7 +100,7 @@ def _warn(cells: "Sequence[Composed]") -> None:
     """Say where a pass@k of 0 would be one of answers that nobody looked for."""
     from rlvr_sweep.config.departures import unread_tags
 
-    lines = [line for composed in cells for line in unread_tags(composed.cell) if "eval.benchmarks." in line]
+    lines = [line for one in cells for key, line in unread_tags(one.cell).items() if key != "algo"]
     for line in dict.fromkeys(lines):
         print(f"rlvr_sweep: {line}", file=sys.stderr)
 

@@ -106,14 +106,13 @@ def prompts(cell: "Cell", *, templates: Sequence[str] | None, prefix: str) -> "d
 
 def reading(cell: "Cell", bench: str) -> str | None:
     """How answers are read behind this cell's prompt, where the benchmark's way is another prompt's; None leaves it."""
+    from rlvr_sweep.config.departures import unread_tags
     from rlvr_sweep.data.templates import asks_for_tags
-    from rlvr_sweep.grading.rules import MATH
 
-    found, in_tags = cell.eval.benchmarks[bench], asks_for_tags(cell.model.template)
-    by_itself = found.verifier != MATH or cell.grading.grader == "authors"  # looks for boxes and tags
-    if found.extraction == "boxed" and in_tags and not by_itself:
+    if f"eval.benchmarks.{bench}" in unread_tags(cell):
         return "tagged"
-    return "boxed" if found.extraction == "tagged" and not in_tags else None
+    is_tagged = cell.eval.benchmarks[bench].extraction == "tagged"
+    return "boxed" if is_tagged and not asks_for_tags(cell.model.template) else None
 
 
 def main(argv: list[str]) -> int:
