@@ -3,7 +3,8 @@
     record = Record(find("3f2a", runs=Path("runs")))     # find: rlvr_sweep/find.py
     record.metrics[-1]["reward"]; record.eval_rows("math500", step=80); record.rollout_rows()
 
-A missing file is an empty list, a half-written last line is left out; a directory of another version is refused.
+A missing file is an empty list, a half-written last line is left out; a directory of another version is refused, and so
+is a done cell that has lost a file of its numbers.
 """
 
 import json
@@ -14,6 +15,8 @@ from typing import Any
 
 from rlvr_sweep.cell_dir import FORMAT
 from rlvr_sweep.errors import UserError
+
+NUMBERS = ("metrics.jsonl", "data.json", "evals/")
 
 
 class Record:
@@ -44,6 +47,14 @@ class Record:
         self.slug: str = document["slug"]
         self.cell: dict[str, Any] = document["cell"]
         self.batch: dict[str, Any] = document["batch"]
+        if lost := self._lost():
+            raise UserError(f"{lost}: missing, and the cell is done; move the directory away and run the cell again")
+
+    def _lost(self) -> Path | None:
+        """What DONE names and is gone, of that which numbers are made of (completions and weights may be removed):
+        without the first evaluation, the next would pass for the one before training."""
+        named = [self.path / name for name in self._json("DONE") or {} if name.startswith(NUMBERS)]
+        return next((path for path in named if not path.is_file()), None)
 
     @property
     def seed(self) -> int:

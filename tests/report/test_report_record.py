@@ -37,6 +37,17 @@ def test_done_is_what_DONE_says(tmp_path: Path) -> None:
     assert Record(path).state == "running"  # status.json says done, but the artefacts are not all there
 
 
+def test_a_done_cell_that_lost_a_file_of_its_numbers_is_no_record(tmp_path: Path) -> None:
+    path = cell(tmp_path)
+    [first, *_] = sorted(path.glob("evals/*/step-*.parquet"))
+    names = [str(first.relative_to(path)), "model/model.safetensors", "rollouts/part-00001.parquet"]
+    (path / "DONE").write_text(json.dumps(dict.fromkeys(names, "")))
+    assert Record(path).is_done  # weights and completions may go: they are large
+    first.unlink()
+    with pytest.raises(UserError, match=rf"{first.name}: missing, and the cell is done; move the directory away"):
+        Record(path)
+
+
 def test_a_broken_line_in_the_middle_is_named(tmp_path: Path) -> None:
     path = cell(tmp_path)
     lines = (path / "metrics.jsonl").read_text().splitlines(keepends=True)
