@@ -6,6 +6,7 @@ import subprocess
 import sys
 import tempfile
 import time
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -76,7 +77,8 @@ SLOW += ["algo.prompts_per_rollout=128", "algo.max_completion_tokens=2048"]
 def test_who_stops_it_waits_for_nothing_and_has_nothing_left(scratch: Path, number: signal.Signals) -> None:
     command = [sys.executable, "-m", "rlvr_sweep", "doctor", "--probe", *SLOW]
     environment = {**os.environ, "TMPDIR": str(scratch), "HF_HOME": str(scratch / "hf")}
-    process = subprocess.Popen(command, stderr=subprocess.PIPE, text=True, env=environment)
+    heeded = partial(signal.signal, signal.SIGINT, signal.SIG_DFL)  # a job in the background inherits "ignore"
+    process = subprocess.Popen(command, stderr=subprocess.PIPE, text=True, env=environment, preexec_fn=heeded)
     assert process.stderr is not None
     said = []
     for line in process.stderr:
