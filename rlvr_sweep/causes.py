@@ -58,8 +58,9 @@ CAUSES = (
     ),
     (
         r"CUDA out of memory|CUDA error: out of memory|OutOfMemoryError",
-        "the GPU's memory is used up: write compute.micro_batch=1, a smaller compute.generate_batch (eval.batch where "
-        "nothing trains), or another compute preset; `python -m rlvr_sweep plan` estimates them",
+        "the GPU's memory is used up: write compute.micro_batch=1, compute.gradient_checkpointing=true, a "
+        "smaller compute.generate_batch (eval.batch where nothing trains), or another compute preset; "
+        "`python -m rlvr_sweep plan` estimates them",
     ),
     (
         r"driver version is insufficient|driver on your system is too old|no kernel image is available",

@@ -42,7 +42,7 @@ def test_an_archive_says_what_the_environment_says(tree: Path, monkeypatch: pyte
 
 def test_records_and_the_doctor_name_it(tree: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     cell = compose_or_refuse([], multirun=False)[0].cell
-    assert environment(cell, use_cpu=True, recompute=False)["commit"] is None
+    assert environment(cell, use_cpu=True, kept=None)["commit"] is None
     monkeypatch.setenv(source.VARIABLE, "0123456789abcdef")
-    assert environment(cell, use_cpu=True, recompute=False)["commit"] == "0123456789abcdef"
+    assert environment(cell, use_cpu=True, kept=None)["commit"] == "0123456789abcdef"
     assert install.commit().found == "commit 0123456789ab"

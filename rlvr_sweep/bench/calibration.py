@@ -30,7 +30,7 @@ from rlvr_sweep.source import is_checkout
 from rlvr_sweep.sweep import calibration
 
 DIGITS = 6
-RECOMPUTES = "activations are computed anew in the backward pass: compute.gradient_checkpointing"
+RECOMPUTES = "activations are computed anew in the backward pass{}: compute.gradient_checkpointing"
 
 
 def machine(cell: Cell, environment: Mapping[str, Any], *, gpus: int) -> dict[str, Any]:
@@ -79,7 +79,7 @@ def document(
         "commit": environment["commit"],
         "machine": machine,
         "versions": environment["versions"],
-        "notes": [*found.notes, *([RECOMPUTES] if environment["gradient_checkpointing"] else [])],
+        "notes": [*found.notes, *_recomputed(environment)],
         "parameters": sizes.parameters if sizes else None,
         **asked(found),
         "measured": asdict(ours) | derived | {"peak_bytes": peak},
@@ -167,6 +167,11 @@ def write(file: Path, document: dict[str, Any]) -> None:
         write_atomically(file, json.dumps(document, indent=1, allow_nan=False) + "\n")
     except OSError as error:
         raise UserError(f"{file}: cannot be written ({error.strerror}); write --out DIR") from None
+
+
+def _recomputed(environment: Mapping[str, Any]) -> list[str]:
+    kept = environment["kept_tokens"]
+    return [] if kept is None else [RECOMPUTES.format(f", of more than {kept:,} tokens" if kept else "")]
 
 
 def name(asked: Mapping[str, Any], machine: Mapping[str, Any]) -> str:

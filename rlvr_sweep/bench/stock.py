@@ -111,7 +111,7 @@ def main(argv: list[str]) -> int:
         lengths = [row[key] for row in trainer.state.log_history if key in row]
         found = {"steps_ended": ended, "completion_tokens": lengths}
         found |= {
-            "environment": environment(cell, use_cpu=use_cpu, recompute=bool(trainer.args.gradient_checkpointing))
+            "environment": environment(cell, use_cpu=use_cpu, kept=0 if trainer.args.gradient_checkpointing else None)
         }
         write_atomically(out, json.dumps(found) + "\n")
     return 0

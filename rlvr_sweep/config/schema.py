@@ -282,13 +282,14 @@ class Compute(Strict):
     vllm_server: str | None = outside(None)  # http://HOST:PORT
     vllm_memory: float = outside(0.4, gt=0, lt=1)  # the share of a GPU's memory that vLLM may take
     vllm_sleep: bool = outside(True)  # vLLM gives its memory back during updates, at some seconds a rollout
-    gradient_checkpointing: bool | Literal["auto"] = outside("auto")  # compute activations anew in the backward pass
+    # Compute activations anew in the backward pass; auto: those of passes for which there is no room.
+    gradient_checkpointing: bool | Literal["auto"] = outside("auto")
     liger: bool = outside(False)  # Liger's fused kernels for norms, rotary positions and MLPs
     zero: Literal[0, 1, 2, 3] = outside(0)  # DeepSpeed's ZeRO: what is sharded over the ranks (train/deepspeed.py)
     offload: bool = outside(False)  # with ZeRO: the optimizer's state in the CPU's memory, with 3 also the weights
     check_memory: bool = outside(True)  # refuse to start what cannot fit, by the estimate of shapes/memory.py
     checkpoint_every: int = outside(1, ge=0)  # rollouts; 0: only when asked to stop
-    threads: int | None = outside(None, ge=1)  # CPU threads a rank; None: 1 on a CPU (see worker.py)
+    threads: int | None = outside(None, ge=1)  # CPU threads a rank; None: 1, or with offload its GPU's share of cores
     keep_model: bool = outside(True)  # write model/ at the end
 
     @field_validator("vllm_server")

@@ -24,6 +24,7 @@ CONTEXT = 1_000_000_000  # CUDA's context and the kernels' workspaces
 RESERVE = 0.05  # of the rest: what the allocator holds and cannot hand out
 TILE = (4096, 32768)  # tokens and words of vocabulary that TRL's fused LM head takes at a time
 ROOMY = 0.85  # of what there is: how much an estimate may take for activations to be kept
+PIECES = 1.25  # of activations that are kept in some passes and not in others: blocks of many sizes leave gaps
 BUCKET = 500_000_000  # elements that DeepSpeed reduces at a time
 
 Phase = Literal["generate", "update", "step"]
@@ -73,7 +74,12 @@ def estimate(cell: Cell, total: int | None = None) -> Estimate:
     """The memory of a cell, a GPU. `total` is that of the GPU, of which vLLM takes its share; Unknown is raised where
     the model's config.json is not at hand."""
     if cell.compute.gradient_checkpointing == "auto":
-        return estimate(_recomputing(cell, recomputes(cell, total)), total)
+        kept = kept_tokens(cell, total)
+        found = estimate(_recomputing(cell, kept is not None), total)
+        if kept:
+            most = round(kept * PIECES * _kept_bytes(cell))
+            found.terms["activations"] = max(found.terms["activations"], most)
+        return found
     sizes = sizes_of(cell)
     compute, batch, lora = cell.compute, arm(cell), cell.model.lora
     ranks, zero = compute.ranks, compute.zero
@@ -135,17 +141,33 @@ def checkpoint_bytes(cell: Cell) -> int:
     return size
 
 
-def recomputes(cell: Cell, total: int | None) -> bool:
-    """compute.gradient_checkpointing; where that is auto, whether a cell would hardly fit with its activations kept (or
-    who knows). Gradients are the same, a third of the update's work is not."""
+def kept_tokens(cell: Cell, total: int | None) -> int | None:
+    """compute.gradient_checkpointing, as the tokens of a pass up to which its activations are kept for the backward
+    pass; a longer one computes them anew, for the same gradients and a third more work. None: kept in every pass, 0: in
+    none. auto keeps what there is room for (`total` bytes a GPU; of an unknown one, nothing). Under ZeRO-3 all passes
+    or none: the weights of a layer that is computed anew are gathered anew, by all ranks or the others wait forever."""
     said = cell.compute.gradient_checkpointing
     if said != "auto":
-        return said
-    share = cell.compute.share or 1.0  # left open it is made to fit
+        return 0 if said else None
+    if total is None:
+        return 0
+    room = ROOMY * total * (cell.compute.share or 1.0)  # left open it is made to fit
     try:
-        return total is None or estimate(_recomputing(cell, False), total).peak > ROOMY * total * share
+        if estimate(_recomputing(cell, False), total).phases["update"] <= room:
+            return None
+        least = estimate(_recomputing(cell, True), total)
     except Unknown:
-        return True
+        return 0
+    if cell.compute.zero == 3 or cell.model.attention == "eager":  # eager: padded, each pass as long as another
+        return 0
+    left = room / (1 + RESERVE) - least.phases["update"] / (1 + RESERVE) + least.terms["activations"]
+    return max(0, int(left / (PIECES * _kept_bytes(cell))))
+
+
+def _kept_bytes(cell: Cell) -> float:
+    """Activations of a token, kept."""
+    tokens = arm(cell).micro_batch * (cell.algo.max_prompt_tokens + cell.algo.max_completion_tokens)
+    return estimate(_recomputing(cell, False)).terms["activations"] / tokens
 
 
 def _recomputing(cell: Cell, on: bool) -> Cell:

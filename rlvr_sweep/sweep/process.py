@@ -16,6 +16,7 @@ from pathlib import Path
 
 from rlvr_sweep import devices
 from rlvr_sweep.cell_dir import CellDir, Locked
+from rlvr_sweep.config.schema import Compute
 from rlvr_sweep.lifeline import dies_with_parent
 from rlvr_sweep.protocol import ATTEMPT, DONE, FAILED, LOCKED, SHARE, STOP_FILE, STOPPED
 from rlvr_sweep.sweep.forks import Forked, ForkServer, can_fork
@@ -41,6 +42,16 @@ def command(directory: CellDir, module: str = "rlvr_sweep.train.worker") -> list
 
     torchrun += ["--nproc_per_node", str(compute.ranks // compute.nodes)]
     return launch(torchrun, worker, nodes=compute.nodes, cell_id=directory.cell_id)
+
+
+def _threads(compute: Compute, lease: Lease) -> dict[str, str]:
+    """Of each rank: what compute.threads says; with offload, where Adam's steps and the sums of gradients are the
+    CPU's, a GPU's share of the cores. Otherwise worker.py's one."""
+    if compute.threads:
+        return {"OMP_NUM_THREADS": str(compute.threads)}
+    if not (compute.offload and lease.gpus):
+        return {}
+    return {"OMP_NUM_THREADS": str(max(1, devices.cores_here() // len(devices.gpus_here() or lease.gpus)))}
 
 
 class TakenMeanwhile(Exception):
@@ -82,6 +93,7 @@ class CellProcess:
             # A cell sees its own GPUs and no others; one that runs on cores sees none, and makes no context there.
             **devices.only(lease.gpus),
             SHARE: str(float(lease.need.share)),
+            **_threads(directory.cell.compute, lease),
             **(extra or {}),
         }
         popen = None

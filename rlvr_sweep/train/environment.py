@@ -18,8 +18,9 @@ GRADER = ("math-verify", "latex2sympy2_extended", "antlr4-python3-runtime", "sym
 VARIABLES = ("OMP_NUM_THREADS", "CUDA_VISIBLE_DEVICES", "HF_HUB_OFFLINE", "SLURM_JOB_ID", "WORLD_SIZE", SHARE)
 
 
-def environment(cell: Cell, *, use_cpu: bool, recompute: bool) -> dict[str, Any]:
-    """Plain values. `use_cpu` and `recompute` (gradient checkpointing): what the trainer was told."""
+def environment(cell: Cell, *, use_cpu: bool, kept: int | None) -> dict[str, Any]:
+    """Plain values. `use_cpu` and `kept` (tokens of a pass whose activations are kept; None: of every pass): what the
+    trainer was told."""
     import torch
 
     devices = [] if use_cpu else [torch.cuda.get_device_name(i) for i in range(torch.cuda.device_count())]
@@ -37,7 +38,7 @@ def environment(cell: Cell, *, use_cpu: bool, recompute: bool) -> dict[str, Any]
         "compute": cell.compute.model_dump(mode="json"),
         "eval_batch": cell.eval.batch,
         "attention": cell.model.attention,
-        "gradient_checkpointing": recompute,
+        "kept_tokens": kept,
     }
 
 

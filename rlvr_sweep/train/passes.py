@@ -13,6 +13,7 @@ from typing import Any
 
 import torch
 from transformers import AttentionInterface
+from transformers.modeling_layers import GradientCheckpointingLayer
 
 # Rows times the longest's length squared, up to which padding is computed in order to launch less. Not tuned: 128
 # rows of 64 tokens, as the lab has them, are an eighth of it.
@@ -26,10 +27,12 @@ def token_log_probs(
     *,
     keep: int,
     stack: bool | None = None,
+    kept: int | None = None,
 ) -> tuple[torch.Tensor, torch.Tensor | None]:
     """Log-probs of the last `keep` columns of `input_ids` (B, W) under a model with TRL's fused head, and entropies
     where it gives them; (B, keep), 0 where `attention_mask` (B, W) is. A row's first token must not be among them.
-    `stack`: attention takes all rows in one call and not each in its own; None: on a GPU, where they are short."""
+    `stack`: attention takes all rows in one call and not each in its own; None: on a GPU, where they are short. `kept`:
+    tokens up to which a model with gradient checkpointing keeps this pass's activations all the same."""
     device = input_ids.device
     real = attention_mask.bool().cpu()  # all that follows from it is worked out there: a GPU is waited for but once
     asked = real.clone()
@@ -43,6 +46,8 @@ def token_log_probs(
     ids = input_ids.flatten()[here]
     if stack is None:
         stack = device.type == "cuda" and len(lengths) * max(lengths) ** 2 <= SHORT
+    if kept is not None:
+        _compute_anew(model, sum(lengths) > kept)
     outputs = model(
         input_ids=ids[None],
         # Passed on as a finished one: it only keeps transformers from making one of its own over all rows.
@@ -59,6 +64,13 @@ def token_log_probs(
         return found.new_zeros(asked[:, -keep:].numel()).index_copy(0, into, wanted).view(-1, keep)
 
     return padded(outputs.log_probs), None if outputs.entropy is None else padded(outputs.entropy)
+
+
+def _compute_anew(model: Any, on: bool) -> None:
+    """Whether the layers' next pass leaves its activations to the backward one. They look at it in the forward pass."""
+    for module in model.modules():
+        if isinstance(module, GradientCheckpointingLayer):
+            module.gradient_checkpointing = on
 
 
 def obstacle(model: Any) -> str | None:

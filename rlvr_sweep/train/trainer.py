@@ -45,13 +45,21 @@ LOGGED = {  # TRL's name -> ours, per optimizer step
 class RLVRTrainer(GRPOTrainer):
     """GRPO over a `train_dataset` in the order of data/order.py.
 
-    Its rows have prompt, prompt_ids, row_id, gold, label and columns.
+    Its rows have prompt, prompt_ids, row_id, gold, label and columns. `kept`: see shapes/memory.py's kept_tokens.
     """
 
     def __init__(
-        self, *, cell: Cell, scorer: Scorer, recorder: Recorder | None, mirror: Any, clock: Clock, **kwargs: Any
+        self,
+        *,
+        cell: Cell,
+        scorer: Scorer,
+        recorder: Recorder | None,
+        mirror: Any,
+        clock: Clock,
+        kept: int | None = None,
+        **kwargs: Any,
     ) -> None:
-        self.cell, self.batch = cell, arm(cell)
+        self.cell, self.batch, self._kept = cell, arm(cell), kept
         self.recorder, self.mirror, self.clock = recorder, mirror, clock
         self._members: list[Member] = []  # this rank's completions of the rollout being made
         self._entropies: Any = None  # (B, T) of the loss pass under way
@@ -167,11 +175,11 @@ class RLVRTrainer(GRPOTrainer):
             )
             logps, entropies = found[:2]
         else:
-            at_once = size if compute_entropy else size * AT_ONCE
+            at_once, kept = (size, self._kept) if compute_entropy else (size * AT_ONCE, None)
             passes = []
             for ids, mask in zip(input_ids.split(at_once), attention_mask.split(at_once), strict=True):
                 with self.accelerator.autocast():
-                    passes.append(token_log_probs(model, ids, mask, keep=logits_to_keep))
+                    passes.append(token_log_probs(model, ids, mask, keep=logits_to_keep, kept=kept))
             logps = torch.cat([each[0] for each in passes])
             entropies = torch.cat([each[1] for each in passes]) if compute_entropy else None
         if entropies is not None:

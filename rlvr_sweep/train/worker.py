@@ -110,7 +110,7 @@ def train(directory: CellDir, *, say: Callable[..., None], is_main: bool, began:
     from transformers import PrinterCallback
 
     from rlvr_sweep.grading.pool import Grader
-    from rlvr_sweep.shapes.memory import recomputes
+    from rlvr_sweep.shapes.memory import kept_tokens
     from rlvr_sweep.train.arguments import arguments
     from rlvr_sweep.train.environment import environment
     from rlvr_sweep.train.evaluation import Evaluation
@@ -134,16 +134,17 @@ def train(directory: CellDir, *, say: Callable[..., None], is_main: bool, began:
             "compute.device=cuda: torch sees no GPU; write compute.device=cpu, or see `python -m rlvr_sweep doctor`"
         )
     require(cell, use_cpu=use_cpu)
-    if use_cpu:
+    if use_cpu or cell.compute.threads:
         # Tiny models gain nothing from a second thread, and two such processes on two cores run 17 times slower.
         torch.set_num_threads(cell.compute.threads or 1)
     total = None if use_cpu else torch.cuda.get_device_properties(torch.cuda.current_device()).total_memory
-    recompute = recomputes(cell, total) if total else cell.compute.gradient_checkpointing is True
+    # On a CPU no memory is worked out: auto keeps all.
+    kept = kept_tokens(cell, total) if total or cell.compute.gradient_checkpointing != "auto" else None
     if is_main:
         attempt = directory.path / "attempts" / str(directory.read_status().get("attempt", 1))
         attempt.mkdir(parents=True, exist_ok=True)
         write_atomically(
-            attempt / "env.json", json.dumps(environment(cell, use_cpu=use_cpu, recompute=recompute), indent=1) + "\n"
+            attempt / "env.json", json.dumps(environment(cell, use_cpu=use_cpu, kept=kept), indent=1) + "\n"
         )
         _check_content(directory)
     stopping, clock, phases = Stopping(), Clock(), Phases(began, say)
@@ -172,9 +173,14 @@ def train(directory: CellDir, *, say: Callable[..., None], is_main: bool, began:
             recorder=recorder,
             mirror=mirror,
             clock=clock,
+            kept=kept,
             model=model,
             args=arguments(
-                cell, directory.path / "checkpoints", use_cpu=use_cpu, window=problems.window, recompute=recompute
+                cell,
+                directory.path / "checkpoints",
+                use_cpu=use_cpu,
+                window=problems.window,
+                recompute=kept is not None,
             ),
             train_dataset=Dataset.from_list(problems.visits),
             processing_class=tokenizer,

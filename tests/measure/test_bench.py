@@ -32,7 +32,7 @@ def test_ours_and_stock(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys:
     shown = capsys.readouterr().out
     for word in ("generate", "update", "checkpoint", "tokens/s", "core-hours", "TRL's stock trainer", "by chance"):
         assert word in shown
-    assert not (tmp_path / "runs").exists() and written.RECOMPUTES not in shown
+    assert not (tmp_path / "runs").exists() and "computed anew" not in shown
     [file] = (tmp_path / "out").glob("*.json")
     found = json.loads(file.read_text())
     times, whole = found["measured"], found["whole"]
@@ -179,11 +179,11 @@ def test_a_record_becomes_seconds_and_shares(tmp_path: Path, monkeypatch: pytest
     each = [floor.Length(4, 40)] * 16
     assert found.mfu == pytest.approx(floor.update_flops(sizes, each) / 2 / 1e9 / 25)
     assert found.roofline == pytest.approx(floor.decode_bytes(sizes, each[:8], width=2) / 1e8 / 8)
-    environment = {"commit": None, "versions": {}, "gradient_checkpointing": True}
+    environment = {"commit": None, "versions": {}, "kept_tokens": 8192}
     machine = {"device": "NVIDIA H200", "count": 2, "unit": "GPU"}
     how: dict[str, Any] = {"sizes": sizes, "machine": machine, "peak": None, "command": "python"}
     made = written.document(setting, environment, ours=found, **how)
-    assert made["notes"][-1] == written.RECOMPUTES
+    assert made["notes"][-1] == written.RECOMPUTES.format(", of more than 8,192 tokens")
     assert made["whole"]["hours"] == pytest.approx((8 + 20 * 45 + 20 / 5 * 6) * 2 / 3600, rel=1e-5)
     assert found.floor and made["whole"]["floor_hours"] == pytest.approx(
         sum(found.floor.values()) * 20 * 2 / 3600, rel=1e-5

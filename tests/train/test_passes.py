@@ -120,6 +120,25 @@ def test_a_pass_computes_no_more_than_the_tokens_there_are(
         torch.testing.assert_close(a, b, atol=1e-5, rtol=1e-4)
 
 
+@pytest.mark.parametrize("family", FAMILIES)
+def test_activations_are_kept_up_to_so_many_tokens(family: str) -> None:
+    """A layer passes once where they are kept, twice where not; the gradients are the same to the last bit."""
+    found, part = model(family), batch()
+    found.train()
+    found.gradient_checkpointing_enable({"use_reentrant": False})
+    ids, mask = joined(part)
+    made = []
+    for kept, passes_of_a_layer in ((None, 2), (int(mask.sum()), 1), (int(mask.sum()) - 1, 2), (0, 2)):
+        seen: list[object] = []
+        handle = found.model.layers[0].mlp.register_forward_pre_hook(lambda *_, seen=seen: seen.append(None))
+        logps, entropies = token_log_probs(found, ids, mask, keep=12, kept=kept)
+        assert entropies is not None
+        made.append(gradients(found, logps, entropies, part))
+        handle.remove()
+        assert len(seen) == passes_of_a_layer
+    assert all(torch.equal(a, b) for each in made[1:] for a, b in zip(made[0], each, strict=True))
+
+
 @pytest.mark.parametrize("stack", [False, True])
 def test_a_row_knows_nothing_of_the_rows_beside_it(stack: bool) -> None:
     found, part = model("llama"), batch()

@@ -57,7 +57,9 @@ def measure(row: str, *, cells: int, runs: Path, own: list[str], limit_s: float)
     if not done:
         return measured
     spans = [status["finished"] - status["started"] for _, status in done]
-    whole = max(status["finished"] for _, status in done) - min(status["started"] for _, status in found)
+    whole = max(status["finished"] for _, status in done) - min(
+        status["started"] for _, status in found if "started" in status
+    )
     phases = [json.loads((path / "phases.json").read_text()) for path, _ in done]
     # Of cells that were stopped, too: they cost as much as those that are done, so far as they came.
     cpu = after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime

@@ -1,0 +1,34 @@
+"""Cells that keep the activations of some passes and compute those of the others anew."""
+
+import json
+from collections.abc import Callable
+
+import pytest
+
+from rlvr_sweep.cell_dir import CellDir
+from rlvr_sweep.shapes import memory
+from rlvr_sweep.train import passes, worker
+
+
+def trained(directory: CellDir) -> list[dict]:
+    assert worker.train(directory, say=directory.status, is_main=True, began=0.0)
+    return [json.loads(line) for line in (directory.path / "metrics.jsonl").read_text().splitlines()]
+
+
+@pytest.mark.parametrize("lora", [[], ["model.lora={rank: 4}"]])
+def test_what_is_kept_changes_no_number(
+    lora: list[str], make_cell: Callable[..., CellDir], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    lines = ["algo.rollouts=2", "compute.micro_batch=2", *lora]
+    whole = make_cell(*lines, runs="whole")
+    expected = trained(whole)
+
+    tokens, anew = 90, []
+    set_anew = passes._compute_anew
+    monkeypatch.setattr(passes, "_compute_anew", lambda model, on: anew.append(on) or set_anew(model, on))
+    monkeypatch.setattr(memory, "kept_tokens", lambda cell, total: tokens)
+    some = make_cell(*lines, "compute.gradient_checkpointing=true", runs="some")
+    assert trained(some) == expected
+    assert set(anew) == {True, False}, "some passes are longer, some are not"
+    told = [json.loads(next(one.path.glob("attempts/*/env.json")).read_text()) for one in (whole, some)]
+    assert [one["kept_tokens"] for one in told] == [None, tokens]
