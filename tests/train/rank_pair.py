@@ -3,8 +3,9 @@
     torchrun --standalone --nproc_per_node 2 -m tests.train.rank_pair CODES.json CELL_DIR CELL_DIR@2 CELL_DIR ...
     run_pair(tmp_path, [f"{cell.path}@2", str(cell.path)])        # in a test: [STOPPED, DONE]
 
-CELL_DIR@2 is asked to stop once step 2 is on record (so after step 3), by a signal that only rank 0 gets. CODES.json
-takes the exit codes of rank 0. A LoRA cell leaves pushed.safetensors: the weights that vLLM would be given at its end.
+CELL_DIR@2 is asked to stop once step 2 is on record (so after step 3), by a signal that only rank 0 gets. CELL_DIR#90
+keeps the activations of passes of up to 90 tokens. CODES.json takes the exit codes of rank 0. A LoRA cell leaves
+pushed.safetensors: the weights that vLLM would be given at its end.
 """
 
 import gc
@@ -24,6 +25,7 @@ from transformers.integrations.deepspeed import unset_hf_deepspeed_config
 from trl.distributed import DistributedBackend
 
 from rlvr_sweep.cell_dir import CellDir
+from rlvr_sweep.shapes import memory
 from rlvr_sweep.train import worker
 from rlvr_sweep.train.recorder import Recorder
 from rlvr_sweep.train.vllm_engine import merged
@@ -69,7 +71,9 @@ def main(argv: list[str]) -> int:
     worker._finish = push_and_finish
     codes = []
     for word in cells:
-        path, _, step = word.partition("@")
+        path, _, kept = word.partition("#")
+        memory.kept_tokens = lambda cell, total, kept=kept: int(kept) if kept else None
+        path, _, step = path.partition("@")
         stop_at(int(step) if step else None)
         codes.append(worker.main([path]))
         unset_hf_deepspeed_config()  # or the next model would be loaded as this one's shards
