@@ -175,11 +175,8 @@ def _recomputing(cell: Cell, on: bool) -> Cell:
 
 
 def _activations(sizes: Sizes, cell: Cell, *, tokens: int, length: int, half: int, residual: int) -> int:
-    """What a forward pass keeps for the backward one. A layer of h wide, f between, keeps a token's two norms (input
-    and normalized in float32, their result for the matrices: 10h), queries, expanded keys and values, and the
-    attention's result twice (5 times all heads), and four times f; in bfloat16 these are 2 bytes each."""
-    h, heads = sizes.hidden, sizes.heads * sizes.head
-    layer = 2 * h * (8 + half) + 5 * heads * half + 4 * sizes.intermediate * half
+    """What a forward pass keeps for the backward one."""
+    layer, h, heads = sizes.kept_bytes_per_token(half, residual), sizes.hidden, sizes.heads * sizes.head
     if cell.model.lora:
         layer += (6 * h + heads + sizes.intermediate) * half  # every adapter keeps its own copy of its input
     layer += _eager(sizes, cell, length, half=half)

@@ -96,3 +96,16 @@ class Sizes:
     def kv_bytes_per_token(self, width: int) -> int:
         """Bytes that a token takes in the KV cache, at `width` bytes a number."""
         return 2 * self.layers * self.kv_heads * self.head * width
+
+    def kept_bytes_per_token(self, half: int, residual: int) -> int:
+        """Bytes that a layer keeps of a token for the backward pass, at `half` bytes a number in the matrices and
+        `residual` in the residual stream. Norms keep their input in float32 and its normalized form; linears their
+        input, each its own where autocast makes it; attention its queries, keys, values and result; the MLP's product
+        its factors and what they come from. (Counted in tests/shapes/test_sizes.py; Liger's layers keep less.)"""
+        queries, keys = self.heads * self.head, self.kv_heads * self.head
+        wide = 2 * self.hidden  # of norms
+        if self.model_type in ("olmo2", "qwen3"):
+            wide += queries + keys
+        normalized = 4 if self.model_type == "olmo2" else residual
+        inputs = (2 if residual == half else 5) * self.hidden * half
+        return wide * (4 + normalized) + inputs + (3 * queries + 2 * keys + 4 * self.intermediate) * half

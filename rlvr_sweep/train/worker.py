@@ -137,7 +137,11 @@ def train(directory: CellDir, *, say: Callable[..., None], is_main: bool, began:
     if use_cpu or cell.compute.threads:
         # Tiny models gain nothing from a second thread, and two such processes on two cores run 17 times slower.
         torch.set_num_threads(cell.compute.threads or 1)
-    total = None if use_cpu else torch.cuda.get_device_properties(torch.cuda.current_device()).total_memory
+    # The smallest GPU of the cell's, so that all ranks judge alike.
+    sizes = [
+        torch.cuda.get_device_properties(i).total_memory for i in range(0 if use_cpu else torch.cuda.device_count())
+    ]
+    total = min(sizes, default=None)
     # On a CPU no memory is worked out: auto keeps all.
     kept = kept_tokens(cell, total) if total or cell.compute.gradient_checkpointing != "auto" else None
     if is_main:

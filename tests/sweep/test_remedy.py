@@ -65,7 +65,7 @@ def test_what_is_advised_fits(preset: str, total: int, monkeypatch: pytest.Monke
     ("lines", "total", "said"),
     [
         ([], 80 << 30, f"write compute=zero3_x2 compute.generate_batch=32 eval.batch=32 on 2 GPUs, or {LORA} here"),
-        ([KEEP, "eval.batch=64"], H200, f"write compute=zero3_x8 on 8 GPUs, or {LORA} {AUTO} here"),
+        ([KEEP, "eval.batch=64"], H200, f"write compute=zero2_x8 on 8 GPUs, or {LORA} {AUTO} here"),
         ([LORA], 16 << 30, NOTHING),
     ],
 )
