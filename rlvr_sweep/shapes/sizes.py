@@ -101,7 +101,7 @@ class Sizes:
         """Bytes that a layer keeps of a token for the backward pass, at `half` bytes a number in the matrices and
         `residual` in the residual stream. Norms keep their input in float32 and its normalized form; linears their
         input, each its own where autocast makes it; attention its queries, keys, values and result; the MLP's product
-        its factors and what they come from. (Counted in tests/shapes/test_sizes.py; Liger's layers keep less.)"""
+        its factors and what they come from. (Counted in tests/shapes/test_activations.py; Liger's layers keep less.)"""
         queries, keys = self.heads * self.head, self.kv_heads * self.head
         wide = 2 * self.hidden  # of norms
         if self.model_type in ("olmo2", "qwen3"):
