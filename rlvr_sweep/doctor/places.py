@@ -103,7 +103,7 @@ def threads() -> Check:
         return Check(
             "threads",
             "ok",
-            f"OMP_NUM_THREADS is not set: a cell takes 1 of {cores} cores unless compute.threads says more",
+            f"OMP_NUM_THREADS is not set: a cell takes 1 of {cores} cores (more: compute.threads, compute.offload)",
         )
     if not said.isdigit() or int(said) == 0:
         return Check("threads", "fail", f"OMP_NUM_THREADS={said!r} is no number of threads", "export OMP_NUM_THREADS=1")

@@ -75,7 +75,7 @@ def estimate(cell: Cell, total: int | None = None) -> Estimate:
     the model's config.json is not at hand."""
     if cell.compute.gradient_checkpointing == "auto":
         kept = kept_tokens(cell, total)
-        found = estimate(_recomputing(cell, kept is not None), total)
+        found = estimate(recomputing(cell, kept is not None), total)
         if kept:
             most = round(kept * PIECES * _kept_bytes(cell))
             found.terms["activations"] = max(found.terms["activations"], most)
@@ -144,41 +144,50 @@ def checkpoint_bytes(cell: Cell) -> int:
 def kept_tokens(cell: Cell, total: int | None) -> int | None:
     """compute.gradient_checkpointing, as the tokens of a pass up to which its activations are kept for the backward
     pass; a longer one computes them anew, for the same gradients and a third more work. None: kept in every pass, 0: in
-    none. auto keeps what there is room for (`total` bytes a GPU; of an unknown one, nothing). Under ZeRO-3 all passes
-    or none: the weights of a layer that is computed anew are gathered anew, by all ranks or the others wait forever."""
+    none. auto keeps what there is room for (`total` bytes a GPU; of an unknown one, nothing). All passes or none where
+    they are padded, and under ZeRO-3, whose ranks gather the weights of a layer once more to compute it anew: all of
+    them, or the others wait forever."""
     said = cell.compute.gradient_checkpointing
     if said != "auto":
         return 0 if said else None
     if total is None:
         return 0
-    room = ROOMY * total * (cell.compute.share or 1.0)  # left open it is made to fit
     try:
-        if estimate(_recomputing(cell, False), total).phases["update"] <= room:
-            return None
-        least = estimate(_recomputing(cell, True), total)
+        sizes, least = sizes_of(cell), estimate(recomputing(cell, True), total)
     except Unknown:
         return 0
-    if cell.compute.zero == 3 or cell.model.attention == "eager":  # eager: padded, each pass as long as another
-        return 0
-    left = room / (1 + RESERVE) - least.phases["update"] / (1 + RESERVE) + least.terms["activations"]
-    return max(0, int(left / (PIECES * _kept_bytes(cell))))
+    room = ROOMY * total * (cell.compute.share or 1.0) - least.phases["update"]  # a share left open is made to fit
+    left = room / (1 + RESERVE) + least.terms["activations"]
+    kept = max(0, int(left / (PIECES * _kept_bytes(cell))))
+    if kept >= _longest_pass(cell):
+        return None
+    return 0 if cell.compute.zero == 3 or _is_padded(sizes, cell) else kept
+
+
+def recomputing(cell: Cell, on: bool) -> Cell:
+    """The cell with compute.gradient_checkpointing so."""
+    return cell.model_copy(update={"compute": cell.compute.model_copy(update={"gradient_checkpointing": on})})
 
 
 def _kept_bytes(cell: Cell) -> float:
     """Activations of a token, kept."""
-    tokens = arm(cell).micro_batch * (cell.algo.max_prompt_tokens + cell.algo.max_completion_tokens)
-    return estimate(_recomputing(cell, False)).terms["activations"] / tokens
+    return estimate(recomputing(cell, False)).terms["activations"] / _longest_pass(cell)
 
 
-def _recomputing(cell: Cell, on: bool) -> Cell:
-    return cell.model_copy(update={"compute": cell.compute.model_copy(update={"gradient_checkpointing": on})})
+def _longest_pass(cell: Cell) -> int:
+    """Tokens that a micro-batch can have."""
+    return arm(cell).micro_batch * (cell.algo.max_prompt_tokens + cell.algo.max_completion_tokens)
+
+
+def _is_padded(sizes: Sizes, cell: Cell) -> bool:
+    """As train/passes.py's obstacle says of the model itself."""
+    return sizes.has_window or cell.model.attention == "eager"
 
 
 def _activations(sizes: Sizes, cell: Cell, *, tokens: int, length: int, half: int, residual: int) -> int:
     """What a forward pass keeps for the backward one."""
-    layer, h, heads = sizes.kept_bytes_per_token(half, residual), sizes.hidden, sizes.heads * sizes.head
-    if cell.model.lora:
-        layer += (6 * h + heads + sizes.intermediate) * half  # every adapter keeps its own copy of its input
+    h, is_lora, is_padded = sizes.hidden, cell.model.lora is not None, _is_padded(sizes, cell)
+    layer = sizes.kept_bytes_per_token(half, residual, lora=is_lora, padded=is_padded)
     layer += _eager(sizes, cell, length, half=half)
     if not cell.compute.gradient_checkpointing:
         return tokens * (sizes.layers * layer + 4 * h)

@@ -31,6 +31,7 @@ class Sizes:
     vocabulary: int
     is_tied: bool
     has_attention_bias: bool
+    has_window: bool = False  # some layers attend to a window only: passes are padded (train/passes.py)
 
     @classmethod
     def of(cls, config: Mapping[str, Any]) -> "Sizes":
@@ -51,6 +52,8 @@ class Sizes:
                 vocabulary=int(config["vocab_size"]),
                 is_tied=bool(config.get("tie_word_embeddings", kind not in ("olmo2",))),
                 has_attention_bias=kind == "qwen2" or bool(config.get("attention_bias")),
+                has_window=bool(set(config.get("layer_types") or ()) - {"full_attention"})
+                or bool(config.get("sliding_window") and config.get("use_sliding_window", kind == "mistral")),
             )
         except (KeyError, TypeError, ValueError) as error:
             raise Unknown(f"its config.json does not say how large it is ({error})") from None
@@ -97,15 +100,18 @@ class Sizes:
         """Bytes that a token takes in the KV cache, at `width` bytes a number."""
         return 2 * self.layers * self.kv_heads * self.head * width
 
-    def kept_bytes_per_token(self, half: int, residual: int) -> int:
+    def kept_bytes_per_token(self, half: int, residual: int, *, lora: bool = False, padded: bool = False) -> int:
         """Bytes that a layer keeps of a token for the backward pass, at `half` bytes a number in the matrices and
-        `residual` in the residual stream. Norms keep their input in float32 and its normalized form; linears their
-        input, each its own where autocast makes it; attention its queries, keys, values and result; the MLP's product
-        its factors and what they come from. (Counted in tests/shapes/test_activations.py; Liger's layers keep less.)"""
+        `residual` in the residual stream. Norms keep their input in float32 and its normalized form, which frozen ones
+        (`lora`) do without; linears their input, each its own where autocast or an adapter makes it; attention its
+        queries, keys, values and result (keys and values as often as there are queries behind a mask: `padded`); the
+        MLP's product its factors and what they come from. Counted in tests/shapes/test_activations.py; Liger's layers
+        keep less."""
         queries, keys = self.heads * self.head, self.kv_heads * self.head
         wide = 2 * self.hidden  # of norms
         if self.model_type in ("olmo2", "qwen3"):
             wide += queries + keys
-        normalized = 4 if self.model_type == "olmo2" else residual
-        inputs = (2 if residual == half else 5) * self.hidden * half
-        return wide * (4 + normalized) + inputs + (3 * queries + 2 * keys + 4 * self.intermediate) * half
+        normalized = 0 if lora else 4 if self.model_type == "olmo2" else residual
+        inputs = (5 if lora or residual != half else 2) * self.hidden
+        attention = 3 * queries + 2 * (queries if padded else keys)
+        return wide * (4 + normalized) + (inputs + attention + 4 * self.intermediate) * half

@@ -71,9 +71,11 @@ def check_shared_memory(ranks: int, folder: Path = SHM) -> None:
         )
 
 
-def check_free(model: str, wanted: float, visible: Sequence[str], *, ranks: int = 1) -> None:
+def check_free(
+    model: str, wanted: float, visible: Sequence[str], *, ranks: int = 1, frugal: float | None = None
+) -> None:
     """UserError where other processes leave too little of a GPU for a cell that takes `wanted` bytes of each of
-    `ranks`."""
+    `ranks`; `frugal` with all activations computed anew, where that is a choice."""
     there, running = at_first()
     ours = _known(there, visible)
     busy = [gpu for gpu in ours if gpu.used > BUSY and gpu.total - gpu.used < wanted]
@@ -82,6 +84,8 @@ def check_free(model: str, wanted: float, visible: Sequence[str], *, ranks: int 
     who = "; ".join(f"GPU {gpu.index}: {gpu.used / 1e9:.0f} GB in use by {users(gpu, running)}" for gpu in busy)
     free = [gpu.index for gpu in ours if gpu not in busy]
     leave = f", or leave it out: export CUDA_VISIBLE_DEVICES={','.join(free)}" if len(free) >= ranks else ""
+    if frugal is not None and all(gpu.total - gpu.used >= frugal for gpu in busy):
+        leave += f", or write compute.gradient_checkpointing=true (about {frugal / 1e9:,.0f} GB)"
     raise UserError(
         f"{who}; {model} takes about {wanted / 1e9:,.0f} GB of {busy[0].total / 1e9:,.0f}; wait for that{leave}; "
         "compute.check_memory=false tries it all the same"

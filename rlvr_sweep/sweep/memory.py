@@ -13,7 +13,7 @@ from typing import Any
 from rlvr_sweep import devices
 from rlvr_sweep.config.schema import Cell
 from rlvr_sweep.errors import UserError
-from rlvr_sweep.shapes.memory import checkpoint_bytes, estimate
+from rlvr_sweep.shapes.memory import checkpoint_bytes, estimate, recomputing
 from rlvr_sweep.shapes.sizes import Unknown
 from rlvr_sweep.sweep.gpus import check_free
 
@@ -38,7 +38,10 @@ def check(cell: Cell, total: int | None, *, gpus: int) -> None:
         wanted, where, have = found.host, "of a node's own memory with compute.offload", f"{host / 1e9:,.0f}"
     else:
         ranks = cell.compute.ranks // cell.compute.nodes
-        check_free(cell.model.name, found.peak, devices.gpus_here(), ranks=ranks)
+        frugal = (
+            estimate(recomputing(cell, True), total).peak if cell.compute.gradient_checkpointing == "auto" else None
+        )
+        check_free(cell.model.name, found.peak, devices.gpus_here(), ranks=ranks, frugal=frugal)
         return
     from rlvr_sweep.sweep.remedy import remedy
 

@@ -46,12 +46,13 @@ def command(directory: CellDir, module: str = "rlvr_sweep.train.worker") -> list
 
 def _threads(compute: Compute, lease: Lease) -> dict[str, str]:
     """Of each rank: what compute.threads says; with offload, where Adam's steps and the sums of gradients are the
-    CPU's, a GPU's share of the cores. Otherwise worker.py's one."""
+    CPU's, as large a part of the cores as it has of the GPUs. Otherwise what is exported, or worker.py's one."""
     if compute.threads:
         return {"OMP_NUM_THREADS": str(compute.threads)}
     if not (compute.offload and lease.gpus):
         return {}
-    return {"OMP_NUM_THREADS": str(max(1, devices.cores_here() // len(devices.gpus_here() or lease.gpus)))}
+    part = lease.need.share / len(devices.gpus_here() or lease.gpus)
+    return {"OMP_NUM_THREADS": str(max(1, int(devices.cores_here() * part)))}
 
 
 class TakenMeanwhile(Exception):

@@ -137,7 +137,7 @@ def train(directory: CellDir, *, say: Callable[..., None], is_main: bool, began:
     if use_cpu or cell.compute.threads:
         # Tiny models gain nothing from a second thread, and two such processes on two cores run 17 times slower.
         torch.set_num_threads(cell.compute.threads or 1)
-    # The smallest GPU of the cell's, so that all ranks judge alike.
+    # The smallest GPU of the cell's on this node, so that all ranks there judge alike.
     sizes = [
         torch.cuda.get_device_properties(i).total_memory for i in range(0 if use_cpu else torch.cuda.device_count())
     ]
@@ -192,6 +192,8 @@ def train(directory: CellDir, *, say: Callable[..., None], is_main: bool, began:
             callbacks=[clock, stopping, evaluation, Progress(say), Saving(phases)],
         )
         trainer.remove_callback(PrinterCallback)  # every number is in metrics.jsonl
+        if cell.compute.zero == 3:
+            _agree(kept)
         stopping.accelerator = trainer.accelerator
         evaluation.trainer, evaluation.phases = trainer, phases
         ranks, zero = trainer.accelerator.num_processes, cell.compute.zero
@@ -230,6 +232,17 @@ def train(directory: CellDir, *, say: Callable[..., None], is_main: bool, began:
 def leave_out_vllm() -> None:
     """TRL imports vLLM wherever it is installed: seconds of every cell that samples without it."""
     vars(import_module("trl.import_utils"))["is_vllm_available"] = lambda *args, **kwargs: False
+
+
+def _agree(kept: int | None) -> None:
+    """Ranks that gather a layer once more wait for the others: they must all, or none."""
+    from accelerate.utils import gather_object
+
+    if len(set(gather_object([kept]))) > 1:
+        raise UserError(
+            "compute.gradient_checkpointing=auto: the cell's GPUs are of different sizes, and have room for the "
+            "activations of some ranks only; write compute.gradient_checkpointing=true"
+        )
 
 
 def _check_content(directory: CellDir) -> None:

@@ -75,6 +75,14 @@ def test_a_busy_gpu_is_not_to_be_left_out_where_the_cell_takes_them_all(machine:
         gpus.check_free("large", 100 * GB, ("0", "1", "2"), ranks=3)
 
 
+def test_computing_anew_is_offered_where_that_would_fit(machine: Callable[..., None]) -> None:
+    machine([60_000])
+    with pytest.raises(UserError, match=r"or write compute\.gradient_checkpointing=true \(about 80 GB\);"):
+        gpus.check_free("large", 120 * GB, ("0",), frugal=80 * GB)
+    with pytest.raises(UserError, match=r"wait for that; compute\.check_memory=false"):
+        gpus.check_free("large", 120 * GB, ("0",), frugal=100 * GB)
+
+
 def test_a_little_in_use_keeps_nobody_out(machine: Callable[..., None]) -> None:
     machine([60_000])
     gpus.check_free("small", 50 * GB, ("0",))

@@ -88,7 +88,9 @@ def test_checkpointing_trades_activations() -> None:
 
 def test_an_eager_attention_is_quadratic_in_a_row_and_in_a_prompt() -> None:
     eager, plain = (sizes.estimate(cell("compute=gpu", *more)).terms for more in (["model.attention=eager"], []))
-    assert eager["activations"] - plain["activations"] == 4 * 28 * 4096**2 * 6  # 4 rows, one layer's 28 heads
+    heads = 4 * 28 * 4096**2 * 6  # 4 rows, one layer's 28 heads
+    repeated = 4 * 4096 * 2 * 2 * (3584 - 512)  # keys and values, as many as queries
+    assert eager["activations"] - plain["activations"] == heads + repeated
     assert eager["eager_prompts"] == 128 * 28 * 1024**2 * 6 and "eager_prompts" not in plain
 
 
@@ -122,6 +124,15 @@ def test_an_engine_that_stays_leaves_room_for_less() -> None:
         for on in ("true", "false")
     )
     assert sizes.kept_tokens(asleep, H200) is None and sizes.kept_tokens(awake, H200)
+
+
+def test_where_passes_are_padded_all_are_kept_or_none() -> None:
+    config = SHAPES["qwen2_5_7b"].config()
+    assert not Sizes.of(config).has_window
+    assert Sizes.of({**config, "model_type": "mistral", "sliding_window": 4096}).has_window
+    assert not Sizes.of({**config, "use_sliding_window": False, "sliding_window": 4096}).has_window
+    assert Sizes.of({**config, "layer_types": ["full_attention", "sliding_attention"]}).has_window
+    assert sizes.kept_tokens(cell("compute=zero2_x4", "model.attention=eager"), H200) == 0
 
 
 def test_under_zero_3_every_rank_gathers_as_often() -> None:

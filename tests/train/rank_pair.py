@@ -4,8 +4,9 @@
     run_pair(tmp_path, [f"{cell.path}@2", str(cell.path)])        # in a test: [STOPPED, DONE]
 
 CELL_DIR@2 is asked to stop once step 2 is on record (so after step 3), by a signal that only rank 0 gets. CELL_DIR#90
-keeps the activations of passes of up to 90 tokens. CODES.json takes the exit codes of rank 0. A LoRA cell leaves
-pushed.safetensors: the weights that vLLM would be given at its end.
+keeps the activations of passes of up to 90 tokens (CELL_DIR#rank: of the rank's number) and leaves anew-RANK.json, what
+was decided of each pass. CODES.json takes the exit codes of rank 0. A LoRA cell leaves pushed.safetensors: the weights
+that vLLM would be given at its end.
 """
 
 import gc
@@ -26,13 +27,13 @@ from trl.distributed import DistributedBackend
 
 from rlvr_sweep.cell_dir import CellDir
 from rlvr_sweep.shapes import memory
-from rlvr_sweep.train import worker
+from rlvr_sweep.train import passes, worker
 from rlvr_sweep.train.recorder import Recorder
 from rlvr_sweep.train.vllm_engine import merged
 from tests.conftest import ROOT
 
 PATIENCE_S = 300
-record_step, finish = Recorder.step, worker._finish
+record_step, finish, compute_anew = Recorder.step, worker._finish, passes._compute_anew
 
 
 def run_pair(folder: Path, words: Sequence[str]) -> list[int]:
@@ -56,6 +57,19 @@ def stop_at(step: int | None) -> None:
     Recorder.step = step_and_stop  # rank 0 alone has a recorder
 
 
+def keep(kept: str) -> list[bool]:
+    """Keep the activations of passes of up to so many tokens, or of the rank's number. Filled with what is decided."""
+    made: list[bool] = []
+
+    def decide(model: Any, on: bool) -> None:
+        made.append(on)
+        compute_anew(model, on)
+
+    passes._compute_anew = decide
+    memory.kept_tokens = lambda cell, total: int(os.environ["RANK"] if kept == "rank" else kept)
+    return made
+
+
 def push_and_finish(directory: CellDir, trainer: Any, tokenizer: Any, *, is_main: bool) -> None:
     if trainer.cell.model.lora is not None:
         engine: Any = SimpleNamespace(model=trainer.model, _dist=DistributedBackend(trainer.accelerator))
@@ -72,10 +86,12 @@ def main(argv: list[str]) -> int:
     codes = []
     for word in cells:
         path, _, kept = word.partition("#")
-        memory.kept_tokens = lambda cell, total, kept=kept: int(kept) if kept else None
         path, _, step = path.partition("@")
         stop_at(int(step) if step else None)
+        anew = keep(kept)
         codes.append(worker.main([path]))
+        if kept:
+            (Path(path) / f"anew-{os.environ['RANK']}.json").write_text(json.dumps(anew))
         unset_hf_deepspeed_config()  # or the next model would be loaded as this one's shards
         gc.collect()
         dist.barrier()
