@@ -32,6 +32,14 @@ class Lora(Strict):
     alpha: int = Field(32, ge=1)
     targets: list[str] | str = "all-linear"
 
+    @field_validator("targets", mode="before")
+    @classmethod
+    def _are_names(cls, value: Any) -> Any:
+        """One fault, where a union has one for each of its kinds."""
+        if isinstance(value, dict) or (isinstance(value, list) and not all(isinstance(each, str) for each in value)):
+            raise ValueError(f"{value!r} are no names of modules; write [q_proj,v_proj], or all-linear")
+        return value
+
 
 class Model(Strict):
     """A causal language model: a Hub id with its revision, a local Hugging Face folder, a lab model ("lab:NAME"), or
@@ -291,6 +299,13 @@ class Compute(Strict):
     checkpoint_every: int = outside(1, ge=0)  # rollouts; 0: only when asked to stop
     threads: int | None = outside(None, ge=1)  # CPU threads a rank; None: 1, or with offload its GPU's share of cores
     keep_model: bool = outside(True)  # write model/ at the end
+
+    @field_validator("gradient_checkpointing", mode="before")
+    @classmethod
+    def _is_told(cls, value: Any) -> Any:
+        if not isinstance(value, bool) and value != "auto":
+            raise ValueError(f"{value!r} is neither true, nor false, nor auto")
+        return value
 
     @field_validator("vllm_server")
     @classmethod

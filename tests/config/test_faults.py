@@ -49,6 +49,22 @@ def test_what_the_data_does_not_look_at_is_refused(line: str, key: str) -> None:
     assert fault.startswith(f"{key}: ")
 
 
+@pytest.mark.parametrize(
+    ("line", "said"),
+    [
+        ("compute.gradient_checkpointing=maybe", "'maybe' is neither true, nor false, nor auto"),
+        (
+            "model.lora={targets:{q_proj:1}}",
+            "{'q_proj': 1} are no names of modules; write [q_proj,v_proj], or all-linear",
+        ),
+        ("model.lora={targets:[q_proj,{v_proj:1}]}", "are no names of modules"),
+    ],
+)
+def test_what_may_be_of_several_kinds_is_one_fault_under_its_own_key(line: str, said: str) -> None:
+    [fault] = faults(line)
+    assert fault.startswith(("compute.gradient_checkpointing: ", "model.lora.targets: ")) and said in fault
+
+
 def test_a_weighted_sum_is_no_reward_for_an_estimator_of_right_and_wrong() -> None:
     [fault] = faults("reward=weighted", "reward.of=[{reward: ground_truth, weight: 2}]", "estimator=nsr")
     assert fault.startswith("reward: estimator.advantage=nsr takes rewards of 0 and 1")
