@@ -31,7 +31,7 @@ class Sizes:
     vocabulary: int
     is_tied: bool
     has_attention_bias: bool
-    has_window: bool = False  # some layers attend to a window only: passes are padded (train/passes.py)
+    has_window: bool  # some layers attend to a window only: passes are padded (train/passes.py)
 
     @classmethod
     def of(cls, config: Mapping[str, Any]) -> "Sizes":

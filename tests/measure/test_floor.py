@@ -9,7 +9,10 @@ from rlvr_sweep.shapes.sizes import Sizes
 from rlvr_sweep.shapes.table import find_shape
 
 # A layer has q 16, k 8, v 8, o 16, gate, up and down 32 each, and two norms of 4: 152 weights.
-SMALL = Sizes("llama", 4, 8, 2, heads=2, kv_heads=1, head=2, vocabulary=10, is_tied=False, has_attention_bias=False)
+SMALL = Sizes(
+    "llama", 4, 8, 2, heads=2, kv_heads=1, head=2, vocabulary=10, is_tied=False, has_attention_bias=False,
+    has_window=False,
+)  # fmt: skip
 
 
 def test_update_flops_by_hand() -> None:
