@@ -32,7 +32,8 @@ class Rollout:
 @dataclass(frozen=True)
 class Measured:
     """Means over `rollouts` rollouts. `seconds` by phase, in wall time; `floor`: the least that generation and update
-    take on `device`. Shares are None where nothing is known of the device."""
+    take on `device`. Shares are None where nothing is known of the device. `alloc_retries`: of the first rank, as
+    timings.jsonl counts them, in all of these rollouts; None on cores."""
 
     rollouts: int
     completions: int  # sampled a rollout
@@ -47,6 +48,7 @@ class Measured:
     mfu: float | None
     roofline: float | None
     floor: dict[str, float] | None
+    alloc_retries: int | None
 
     @property
     def rollout_seconds(self) -> float:
@@ -86,6 +88,7 @@ def measure(directory: CellDir, *, sizes: Sizes | None, device: Device | None) -
         mfu=floor["update"] / seconds["update"] if floor and cell.model.dtype == "bfloat16" else None,
         roofline=floor["generate"] / seconds["generate"] if floor else None,
         floor=floor,
+        alloc_retries=_retries(times),
     )
 
 
@@ -110,6 +113,12 @@ def _lines(file: Path) -> list[dict[str, Any]]:
 def _sum(times: list[dict[str, Any]], number: int, phase: str) -> float:
     """Seconds of a phase over the steps of rollout `number`."""
     return sum(row[f"seconds/{phase}"] for row in times if row["rollout"] == number)
+
+
+def _retries(times: list[dict[str, Any]]) -> int | None:
+    """After the first rollout; they are counted from the start of the process."""
+    found = [row["alloc_retries"] for row in times if row["rollout"] == 1], times[-1]["alloc_retries"]
+    return None if found[1] is None else found[1] - found[0][-1]
 
 
 def _wall(path: Path, times: list[dict[str, Any]], last: int) -> float:

@@ -68,7 +68,9 @@ def _lines(document: dict[str, Any]) -> list[str]:
     unit = unit["unit"]
     lines = []
     if measured["peak_bytes"]:
-        lines.append(f"peak memory: {measured['peak_bytes'] / 1e9:,.0f} GB a GPU")
+        count = measured.get("alloc_retries")  # older documents have none
+        tight = f"; {count} times torch had to give back what it kept to find room" if count else ""
+        lines.append(f"peak memory: {measured['peak_bytes'] / 1e9:,.0f} GB a GPU{tight}")
     floor = f"; by its FLOPs and bytes at least {_hours(whole['floor_hours'])}" if whole["floor_hours"] else ""
     lines.append(
         f"the whole cell: {whole['rollouts']:,} rollouts, {_hours(whole['hours'])} {unit}-hours without evaluations"

@@ -24,6 +24,8 @@ from transformers import (
 )
 from trl.models.utils import unwrap_model_for_generation
 
+from rlvr_sweep.train.kv_cache import roomy
+
 AHEAD = 1 << 14  # numbers drawn at a time for a row on a GPU, where a launch costs more than the numbers
 
 
@@ -175,6 +177,7 @@ class HuggingFace:
             input_ids=ids,
             attention_mask=mask,
             generation_config=config,
+            past_key_values=roomy(model, tokens=width + sampling.max_tokens),
             logits_processor=LogitsProcessorList([_Draws(seeds, sampling, device)] if sampling.temperature else []),
             stopping_criteria=StoppingCriteriaList([stops] if stops else []),
         )[:, width:]

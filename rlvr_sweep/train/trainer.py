@@ -241,6 +241,7 @@ class RLVRTrainer(GRPOTrainer):
             "seconds/update": max(0.0, seconds - prepare),
             "seconds/step": seconds,
             "tokens_per_second": (self._rollout.get("tokens") or 0.0) / generate if generate else None,
+            "alloc_retries": _retries(self.accelerator.device),
         }
 
     # -- checkpoints ------------------------------------------------------------------------------------------------
@@ -292,3 +293,9 @@ class RLVRTrainer(GRPOTrainer):
             for key, each in rollout[0].items()
         }
         return split_tensor_dict(whole, self.batch.steps_per_generation)
+
+
+def _retries(device: torch.device) -> int | None:
+    """How often this process has found no place on its GPU before it gave back all that torch had kept: each one waits
+    for the GPU, and many say that the memory is too tight."""
+    return torch.cuda.memory_stats(device)["num_alloc_retries"] if device.type == "cuda" else None

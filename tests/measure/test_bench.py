@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from rlvr_sweep.bench import calibration as written
-from rlvr_sweep.bench import commands, measured
+from rlvr_sweep.bench import commands, measured, table
 from rlvr_sweep.bench.commands import main
 from rlvr_sweep.bench.setting import one, prepare
 from rlvr_sweep.cell_dir import CellDir
@@ -161,6 +161,8 @@ def test_a_record_becomes_seconds_and_shares(tmp_path: Path, monkeypatch: pytest
     slow = first | {"generate": 90.0, "step": 107.0}
     steps = [(n, step) for n in (1, 2, 3) for step in (slow if n == 1 else first, second)]
     times = [{"rollout": n} | {f"seconds/{phase}": spent for phase, spent in step.items()} for n, step in steps]
+    for row, retries in zip(times, (0, 2, 2, 3, 3, 7), strict=True):
+        row["alloc_retries"] = retries  # since the process began
     (directory.path / "timings.jsonl").write_text("".join(json.dumps(row) + "\n" for row in times))
     metrics = [{"rollout": n, "truncated_rate": 0.25 * n} for n in (1, 2, 3)]
     (directory.path / "metrics.jsonl").write_text("".join(json.dumps(row) + "\n" for row in metrics))
@@ -174,15 +176,16 @@ def test_a_record_becomes_seconds_and_shares(tmp_path: Path, monkeypatch: pytest
     }  # fmt: skip
     assert (found.rollout_seconds, found.completions_per_hour) == (45.0, 3600 * 16 / 45)
     assert (found.rollouts, found.completions, found.truncated) == (2, 16, 0.625)
-    assert (found.startup, found.checkpoint) == (8.0, 6.0)
+    assert (found.startup, found.checkpoint, found.alloc_retries) == (8.0, 6.0, 5)
     assert found.tokens_per_second == {"generate": 16 * 40 / 8, "train": 16 * 44 / 25}
     each = [floor.Length(4, 40)] * 16
     assert found.mfu == pytest.approx(floor.update_flops(sizes, each) / 2 / 1e9 / 25)
     assert found.roofline == pytest.approx(floor.decode_bytes(sizes, each[:8], width=2) / 1e8 / 8)
     environment = {"commit": None, "versions": {}, "kept_tokens": 8192}
     machine = {"device": "NVIDIA H200", "count": 2, "unit": "GPU"}
-    how: dict[str, Any] = {"sizes": sizes, "machine": machine, "peak": None, "command": "python"}
+    how: dict[str, Any] = {"sizes": sizes, "machine": machine, "peak": 147 * 10**9, "command": "python"}
     made = written.document(setting, environment, ours=found, **how)
+    assert "peak memory: 147 GB a GPU; 5 times torch had to give back what it kept to find room" in table._lines(made)
     assert made["notes"][-1] == written.RECOMPUTES.format(", of more than 8,192 tokens")
     assert made["whole"]["hours"] == pytest.approx((8 + 20 * 45 + 20 / 5 * 6) * 2 / 3600, rel=1e-5)
     assert found.floor and made["whole"]["floor_hours"] == pytest.approx(
