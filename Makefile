@@ -3,6 +3,7 @@
 .PHONY: help setup run test test-slurm test-gpu lint format types lock bench doctor clean
 
 BIN := .venv/bin
+WORKERS ?= 2
 # Tests take nothing from a hub and send nothing out. One thread a process: two cores, and sums in the same order everywhere.
 TEST_ENV := OMP_NUM_THREADS=1 HF_HUB_OFFLINE=1 HF_HUB_DISABLE_TELEMETRY=1 WANDB_MODE=offline PYRIGHT_PYTHON_IGNORE_WARNINGS=1
 
@@ -15,8 +16,8 @@ setup: ## make .venv and install into it (PYTHON=python3.12, DEVICE=cpu|gpu|gpu-
 run: setup ## run the default cell, or what ARGS= says
 	@$(BIN)/python -m rlvr_sweep $(ARGS)
 
-test: lint types ## lint, types and all tests; ARGS= goes to pytest
-	$(TEST_ENV) $(BIN)/python -m pytest $(ARGS)
+test: lint types ## lint, types and all tests; ARGS= goes to pytest, WORKERS= files at a time (0: in one process, for --pdb)
+	$(TEST_ENV) $(BIN)/python -m pytest -n $(WORKERS) --dist loadfile $(ARGS)
 
 test-slurm: setup ## sweeps on a real SLURM on this machine (Debian's packages are installed where that is allowed)
 	@tests/slurm/install.sh || true
