@@ -3,7 +3,7 @@
 .PHONY: help setup run test test-slurm test-gpu lint format types lock bench doctor clean
 
 BIN := .venv/bin
-WORKERS ?= 2
+WORKERS := 2
 # Tests take nothing from a hub and send nothing out. One thread a process: two cores, and sums in the same order everywhere.
 TEST_ENV := OMP_NUM_THREADS=1 HF_HUB_OFFLINE=1 HF_HUB_DISABLE_TELEMETRY=1 WANDB_MODE=offline PYRIGHT_PYTHON_IGNORE_WARNINGS=1
 

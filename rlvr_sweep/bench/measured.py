@@ -74,6 +74,7 @@ def measure(directory: CellDir, *, sizes: Sizes | None, device: Device | None) -
     everything = [one for each in rollouts for batch in each.sampled for rank in batch for one in rank]
     tokens = sum(one.completion for one in everything) / len(rollouts)
     floor = _floor(cell, rollouts, sizes, device) if sizes and device else None
+    retries = [row["alloc_retries"] for row in times if row["rollout"] > 1]
     return Measured(
         rollouts=len(numbers),
         completions=len(everything) // len(numbers),
@@ -88,7 +89,7 @@ def measure(directory: CellDir, *, sizes: Sizes | None, device: Device | None) -
         mfu=floor["update"] / seconds["update"] if floor and cell.model.dtype == "bfloat16" else None,
         roofline=floor["generate"] / seconds["generate"] if floor else None,
         floor=floor,
-        alloc_retries=_retries(times),
+        alloc_retries=None if None in retries else sum(retries),
     )
 
 
@@ -113,12 +114,6 @@ def _lines(file: Path) -> list[dict[str, Any]]:
 def _sum(times: list[dict[str, Any]], number: int, phase: str) -> float:
     """Seconds of a phase over the steps of rollout `number`."""
     return sum(row[f"seconds/{phase}"] for row in times if row["rollout"] == number)
-
-
-def _retries(times: list[dict[str, Any]]) -> int | None:
-    """After the first rollout; they are counted from the start of the process."""
-    found = [row["alloc_retries"] for row in times if row["rollout"] == 1], times[-1]["alloc_retries"]
-    return None if found[1] is None else found[1] - found[0][-1]
 
 
 def _wall(path: Path, times: list[dict[str, Any]], last: int) -> float:

@@ -66,6 +66,7 @@ class RLVRTrainer(GRPOTrainer):
         self._rollout: dict[str, Any] = {}  # metrics of the current rollout, repeated in each of its steps' rows
         self._clips: list[dict[str, float | None]] = []  # clip fractions of the current rollout's steps so far
         self._seconds: dict[str, float] = {}
+        self._retries = 0
         self._is_told = False  # that no completion of a rollout holds an answer
         low, high = epsilons(cell)
         self.stats = StepStats(low=low, high=high, dual=cell.clip.dual, has_reference=cell.estimator.kl > 0)
@@ -241,8 +242,17 @@ class RLVRTrainer(GRPOTrainer):
             "seconds/update": max(0.0, seconds - prepare),
             "seconds/step": seconds,
             "tokens_per_second": (self._rollout.get("tokens") or 0.0) / generate if generate else None,
-            "alloc_retries": _retries(self.accelerator.device),
+            "alloc_retries": self._alloc_retries(),
         }
+
+    def _alloc_retries(self) -> int | None:
+        """How often in this step, on this rank, torch found no room on the GPU before it gave back all it had kept:
+        each time waits for the GPU, and many say that the memory is too tight. None on cores."""
+        device = self.accelerator.device
+        if device.type != "cuda":
+            return None
+        before, self._retries = self._retries, torch.cuda.memory_stats(device)["num_alloc_retries"]
+        return self._retries - before
 
     # -- checkpoints ------------------------------------------------------------------------------------------------
 
@@ -293,9 +303,3 @@ class RLVRTrainer(GRPOTrainer):
             for key, each in rollout[0].items()
         }
         return split_tensor_dict(whole, self.batch.steps_per_generation)
-
-
-def _retries(device: torch.device) -> int | None:
-    """How often this process has found no place on its GPU before it gave back all that torch had kept: each one waits
-    for the GPU, and many say that the memory is too tight."""
-    return torch.cuda.memory_stats(device)["num_alloc_retries"] if device.type == "cuda" else None

@@ -25,6 +25,7 @@ def test_what_is_kept_changes_no_number(
     expected = trained(make_cell(*lines, "compute.gradient_checkpointing=false", runs="all"))
     assert expected[0]["grad_norm"] > 0
     assert trained(make_cell(*lines, "compute.gradient_checkpointing=true", runs="none")) == expected
-    set_anew, turns = passes._compute_anew, cycle((True, False))
-    monkeypatch.setattr(passes, "_compute_anew", lambda model, on: set_anew(model, next(turns)))
+    set_anew, turns, taken = passes._compute_anew, cycle((True, False)), []
+    monkeypatch.setattr(passes, "_compute_anew", lambda model, on: taken.append(on) or set_anew(model, next(turns)))
     assert trained(make_cell(*lines, "compute.gradient_checkpointing=true", runs="some")) == expected
+    assert len(taken) > 2 and all(taken), "of these every second kept its activations instead"

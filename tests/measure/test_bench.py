@@ -161,8 +161,8 @@ def test_a_record_becomes_seconds_and_shares(tmp_path: Path, monkeypatch: pytest
     slow = first | {"generate": 90.0, "step": 107.0}
     steps = [(n, step) for n in (1, 2, 3) for step in (slow if n == 1 else first, second)]
     times = [{"rollout": n} | {f"seconds/{phase}": spent for phase, spent in step.items()} for n, step in steps]
-    for row, retries in zip(times, (0, 2, 2, 3, 3, 7), strict=True):
-        row["alloc_retries"] = retries  # since the process began
+    for row, retries in zip(times, (0, 2, 0, 1, 0, 4), strict=True):
+        row["alloc_retries"] = retries
     (directory.path / "timings.jsonl").write_text("".join(json.dumps(row) + "\n" for row in times))
     metrics = [{"rollout": n, "truncated_rate": 0.25 * n} for n in (1, 2, 3)]
     (directory.path / "metrics.jsonl").write_text("".join(json.dumps(row) + "\n" for row in metrics))

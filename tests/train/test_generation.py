@@ -10,6 +10,7 @@ import pytest
 import torch
 from accelerate import Accelerator
 from transformers import AutoModelForCausalLM, AutoTokenizer
+from transformers.cache_utils import DynamicLayer
 
 from rlvr_sweep.config.compose import compose_or_refuse
 from rlvr_sweep.lab.families import model_dir
@@ -56,6 +57,17 @@ def test_a_completion_ends_with_its_end_token_and_no_padding(trainer: Any) -> No
     for sample in samples:
         assert pad not in sample.ids
         assert sample.truncated or (sample.ids[-1] == end and end not in sample.ids[:-1])
+
+
+def test_no_token_copies_what_is_in_the_cache(trainer: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    def copies(*given: Any) -> None:
+        raise AssertionError("transformers' own layer")
+
+    monkeypatch.setattr(DynamicLayer, "update", copies)
+    samples = HuggingFace(trainer, stop=[], batch=None).generate(
+        prompts(trainer, "What is 1+1?", "What is 12+1?"), Sampling(5, 1.0), seeds=[1, 2]
+    )
+    assert len(samples) == 2
 
 
 def test_a_short_limit_truncates(trainer: Any) -> None:
