@@ -39,7 +39,10 @@ class _Roomy(DynamicLayer):
         had = self.get_seq_length()
         if not had:
             self.lazy_initialization(key_states, value_states)
-            self._room = tuple(_empty_like(states, self.tokens) for states in (key_states, value_states))
+            self._room = tuple(
+                states.new_empty(*states.shape[:2], self.tokens, states.shape[-1])
+                for states in (key_states, value_states)
+            )
         now = had + key_states.shape[-2]
         if now > self.tokens:  # a single token would be broadcast into no place at all
             raise RuntimeError(f"{now} tokens in a cache for {self.tokens}")
@@ -47,8 +50,3 @@ class _Roomy(DynamicLayer):
             room[:, :, had:now] = states
         self.keys, self.values = (room[:, :, :now] for room in self._room)
         return self.keys, self.values
-
-
-def _empty_like(states: torch.Tensor, tokens: int) -> torch.Tensor:
-    rows, heads, _, size = states.shape
-    return states.new_empty(rows, heads, tokens, size)

@@ -49,7 +49,7 @@ PI_13 = (
 HISTORY = {"a": [0.0, 0.0], "b": [0.0, 1.0], "c": [1.0, 1.0], "007": [0.25, 0.75]}
 
 
-@pytest.mark.skipif(not PUBLISHED.is_file(), reason="the published history is not here")
+@pytest.mark.skipif(not PUBLISHED.is_file(), reason=f"{PUBLISHED} is not there: this test reads the published history")
 def test_the_published_table_comes_out() -> None:
     ranking = rank(read_history(PUBLISHED))
     assert len(ranking) == 1209
