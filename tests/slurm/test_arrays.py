@@ -157,8 +157,8 @@ def test_a_job_that_is_gone_is_lost_and_the_next_launch_takes_its_cell(slurm: Cl
     assert "FAILED" in note or "NODE_FAIL" in note
     assert "0.log" in note
     sweep.submit()
-    until(sweep.running, sweep)
-    assert sweep.running()[0].status["attempt"] == 2
+    # Between the moment it takes the cell and its first status the record is still the former attempt's.
+    until(lambda: [s for s in sweep.running() if s.status["attempt"] == 2], sweep)
     assert cancel.main(["trial", "--runs", str(tmp_path)]) == 0
     until(lambda: sweep.all("preempted"), sweep)
 
