@@ -1,4 +1,4 @@
-"""A Hub dataset's files, from the network or from the cache, by huggingface_hub (HF_ENDPOINT, HF_HOME).
+"""The files of a Hub dataset or model, from the network or from the cache, by huggingface_hub (HF_ENDPOINT, HF_HOME).
 
     HF_HUB_OFFLINE=1: only what `python -m rlvr_sweep prefetch ...` brought is read, at the very commit that it brought
 
@@ -24,6 +24,9 @@ if TYPE_CHECKING:
     from rlvr_sweep.config.schema import Source
 
 COMMIT = re.compile(r"[0-9a-f]{40}")
+# What `from_pretrained` reads of a model: no other framework's weights, no original checkpoints.
+MODEL_FILES = ["*.json", "*.safetensors", "*.txt", "*.model", "*.jinja", "*.py"]
+NOT_MODEL_FILES = ["original/*", "*/original/*"]
 
 
 @dataclass(frozen=True)
@@ -83,6 +86,14 @@ def fetch(source: "Source", *, key: str) -> Located:
         paths = [bring(name) for name in files]
     _write_note(source, {"hub": hub, "commit": commit, "files": files})
     return Located(commit, files, paths)
+
+
+def model_folder(hub: str, revision: str | None) -> Path:
+    """Where a model's files of that revision lie, fetched where they are not in the cache. Raises what the Hub's client
+    does (see `explained`)."""
+    from huggingface_hub import snapshot_download
+
+    return Path(snapshot_download(hub, revision=revision, allow_patterns=MODEL_FILES, ignore_patterns=NOT_MODEL_FILES))
 
 
 @contextmanager

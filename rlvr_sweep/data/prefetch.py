@@ -13,10 +13,6 @@ from rlvr_sweep.errors import UserError
 if TYPE_CHECKING:
     from rlvr_sweep.config.schema import Model, Source
 
-# What `from_pretrained` reads: no other framework's weights, no original checkpoints.
-MODEL_FILES = ["*.json", "*.safetensors", "*.txt", "*.model", "*.jinja", "*.py"]
-NOT_MODEL_FILES = ["original/*", "*/original/*"]
-
 
 def prefetch(sources: Sequence[tuple[str, "Source"]], models: Sequence["Model"]) -> None:
     """Fetch the Hub datasets of `sources` ((key in the cell, source)) and the Hub `models`, once each; a line each.
@@ -46,16 +42,8 @@ def prefetch(sources: Sequence[tuple[str, "Source"]], models: Sequence["Model"])
 
 
 def _fetch_model(model: "Model") -> str:
-    from pathlib import Path
-
-    from huggingface_hub import snapshot_download
-
     with hub.explained(f"model.hub={model.hub}", revision_key="model.revision", revision=model.revision):
-        folder = Path(
-            snapshot_download(
-                str(model.hub), revision=model.revision, allow_patterns=MODEL_FILES, ignore_patterns=NOT_MODEL_FILES
-            )
-        )
+        folder = hub.model_folder(str(model.hub), model.revision)
     if not any(folder.glob("*.safetensors")):
         raise UserError(f"model.hub={model.hub}: holds no *.safetensors; write a model or revision that does")
     files = [file for file in folder.rglob("*") if file.is_file()]

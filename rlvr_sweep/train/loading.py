@@ -1,6 +1,6 @@
 """Loads a causal language model and refuses one whose weights are not those of its config.
 
-    model = causal_lm("DIR", revision=None, dtype=torch.float32, attn_implementation="sdpa")
+    model = causal_lm("DIR", dtype=torch.float32, attn_implementation="sdpa")
 
 transformers only warns of a weight that is missing, too many or of another shape, and trains on from random numbers.
 """
@@ -32,13 +32,13 @@ class Misfit(ValueError):
     """Weights and config are not of one model."""
 
 
-def causal_lm(where: str, *, revision: str | None, **options: Any) -> Any:
+def causal_lm(where: str, **options: Any) -> Any:
     """The model. Raises one of ERRORS, Misfit among them."""
-    config = AutoConfig.from_pretrained(where, revision=revision)
+    config = AutoConfig.from_pretrained(where)
     if fault := not_causal(config.architectures):
         raise Misfit(fault)
     found: Any = AutoModelForCausalLM.from_pretrained(
-        where, revision=revision, output_loading_info=True, ignore_mismatched_sizes=True, **options
+        where, output_loading_info=True, ignore_mismatched_sizes=True, **options
     )
     model, info = found
     if faults := [*_shapes(info), *_keys("lack", info["missing_keys"]), *_keys("have also", info["unexpected_keys"])]:

@@ -14,6 +14,7 @@ from transformers import AutoConfig, AutoTokenizer, GenerationConfig
 
 from rlvr_sweep.config.content import model_path
 from rlvr_sweep.config.schema import Cell
+from rlvr_sweep.data.hub import model_folder
 from rlvr_sweep.errors import UserError
 from rlvr_sweep.shapes.folder import ensure
 from rlvr_sweep.shapes.table import name_in
@@ -22,9 +23,9 @@ from rlvr_sweep.train.loading import ERRORS, Misfit, causal_lm, first_line
 
 def load_tokenizer(cell: Cell) -> Any:
     """The tokenizer, left-padding, with a pad token that is not the end token where one can be had."""
-    where, revision = _where(cell)
+    where = folder(cell)
     try:
-        tokenizer = AutoTokenizer.from_pretrained(where, revision=revision, padding_side="left")
+        tokenizer = AutoTokenizer.from_pretrained(where, padding_side="left")
     except ERRORS as error:
         raise UserError(f"model {where}: its tokenizer cannot be loaded ({first_line(error)}); {_hint(cell)}") from None
     if not tokenizer("1 + 1 = 2", add_special_tokens=False)["input_ids"]:  # transformers makes one without its files
@@ -40,13 +41,13 @@ def load_tokenizer(cell: Cell) -> Any:
 
 def load(cell: Cell) -> tuple[Any, Any]:
     """(model, tokenizer). Raises UserError where they cannot be loaded, and for an unknown stop token."""
-    where, revision = _where(cell)
+    where = folder(cell)
     tokenizer = load_tokenizer(cell)
     # DeepSpeed makes the master copy itself, of its share of the weights.
     is_mastered = cell.model.lora is None and not cell.compute.zero
     dtype = torch.float32 if is_mastered else getattr(torch, cell.model.dtype)
     try:
-        model = causal_lm(where, revision=revision, dtype=dtype, attn_implementation=cell.model.attention)
+        model = causal_lm(where, dtype=dtype, attn_implementation=cell.model.attention)
     except Misfit as error:
         raise UserError(f"model {where}: {error}; {_hint(cell)}") from None
     except ERRORS as error:
@@ -58,38 +59,37 @@ def load(cell: Cell) -> tuple[Any, Any]:
         pad_token_id=tokenizer.pad_token_id,
         bos_token_id=tokenizer.bos_token_id,
     )
-    if cell.compute.backend != "hf":
-        model.name_or_path = folder(cell)  # vLLM reads it again, and would take a Hub model's newest revision
     return model, tokenizer
 
 
 def facts(cell: Cell, tokenizer: Any) -> tuple[list[int], int]:
     """(end tokens, context length) of the cell's model, without its weights. UserError as `load`."""
-    where, revision = _where(cell)
+    where = folder(cell)
     try:
-        config = AutoConfig.from_pretrained(where, revision=revision)
+        config = AutoConfig.from_pretrained(where)
     except ERRORS as error:
         raise UserError(f"model {where}: cannot be loaded ({first_line(error)}); {_hint(cell)}") from None
     try:
-        generation = GenerationConfig.from_pretrained(where, revision=revision or "main")
+        generation = GenerationConfig.from_pretrained(where)
     except OSError:  # it has none, and its config says what ends it
         generation = GenerationConfig.from_model_config(config)
     return _end_tokens(generation, tokenizer, cell), cell.model.context or config.max_position_embeddings
 
 
 def folder(cell: Cell) -> str:
-    """Where the model's files lie; those of a Hub model in its cache, where they must be by now or can be fetched."""
-    from huggingface_hub import snapshot_download
+    """Where the model's files lie, a Hub model's in its cache. UserError where they cannot be brought there.
 
-    where, revision = _where(cell)
-    return snapshot_download(where, revision=revision) if cell.model.hub else where
-
-
-def _where(cell: Cell) -> tuple[str, str | None]:
+    All is read from there and nothing by the Hub's name: TRL reads the reference model again, vLLM its weights, and
+    neither is told the revision.
+    """
     if (shape := name_in(cell.model.path)) is not None:
         ensure(shape)
-    folder = model_path(cell)
-    return (str(folder), None) if folder else (str(cell.model.hub), cell.model.revision)
+    if (own := model_path(cell)) is not None:
+        return str(own)
+    try:
+        return str(model_folder(str(cell.model.hub), cell.model.revision))
+    except ERRORS as error:
+        raise UserError(f"model {cell.model.hub}: cannot be loaded ({first_line(error)}); {_hint(cell)}") from None
 
 
 def _hint(cell: Cell) -> str:

@@ -31,6 +31,7 @@ from typing import Any
 
 from rlvr_sweep.cell_dir import CellDir, Locked, write_atomically
 from rlvr_sweep.config.rules import arm
+from rlvr_sweep.config.schema import Model
 from rlvr_sweep.errors import UserError
 from rlvr_sweep.lifeline import dies_with_parent
 from rlvr_sweep.protocol import ATTEMPT, FAILED, JOB, LOCKED, STOPPED, USER_ERROR
@@ -271,6 +272,7 @@ def _finish(directory: CellDir, trainer: Any, tokenizer: Any, *, is_main: bool) 
     target, partial = directory.path / "model", directory.path / "model.partial"
     model = trainer.accelerator.unwrap_model(trainer.model)
     if isinstance(model, PeftModel):
+        _name_base(model, trainer.cell.model)
         trainer.save_model(str(directory.path / "adapter"))
         if trainer.cell.compute.zero != 3:
             model = model.merge_and_unload()
@@ -292,6 +294,16 @@ def _finish(directory: CellDir, trainer: Any, tokenizer: Any, *, is_main: bool) 
     if target.exists():
         shutil.rmtree(target)
     partial.rename(target)
+
+
+def _name_base(model: Any, choice: Model) -> None:
+    """What is written of an adapter names a Hub model as the Hub does, not the folder of this machine's cache."""
+    if choice.hub is None:
+        return
+    base = model.get_base_model()
+    base.name_or_path = base.config._name_or_path = choice.hub
+    for adapter in model.peft_config.values():
+        adapter.base_model_name_or_path, adapter.revision = choice.hub, choice.revision
 
 
 def _mark_done(directory: CellDir) -> None:

@@ -1,12 +1,19 @@
 """Weights that are not those of the config are refused, where transformers goes on with random numbers."""
 
 import base64
+import inspect
 import json
 import shutil
+from collections.abc import Callable
+from hashlib import sha1
 from pathlib import Path
 from typing import Any
 
 import pytest
+import torch
+from huggingface_hub import constants
+from trl import GRPOTrainer
+from trl.trainer.utils import create_model_from_path, get_config_model_id
 
 from rlvr_sweep.config.compose import compose_or_refuse
 from rlvr_sweep.errors import UserError
@@ -30,9 +37,48 @@ def refusal(made: Path) -> str:
     return str(refused.value)
 
 
+@pytest.fixture
+def cached(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[..., None]:
+    """cached("org/tiny", main="llama", pinned="qwen") fills a Hub's cache: a lab family's model by revision."""
+
+    def fill(hub: str, **revisions: str) -> None:
+        repo = tmp_path / f"models--{hub.replace('/', '--')}"
+        for revision, family in revisions.items():
+            commit = sha1(revision.encode()).hexdigest()
+            shutil.copytree(model_dir(family), repo / "snapshots" / commit)
+            (repo / "refs").mkdir(exist_ok=True)
+            (repo / "refs" / revision).write_text(commit)
+
+    monkeypatch.setattr(constants, "HF_HUB_CACHE", str(tmp_path))
+    return fill
+
+
 def test_a_sound_folder_loads(tmp_path: Path) -> None:
     cell = compose_or_refuse(["model=path", f"model.path={folder(tmp_path)}"], multirun=False)[0].cell
     assert load(cell)[0].config.model_type == "qwen2"
+
+
+def test_a_hub_model_is_read_at_its_revision_by_us_and_by_trl(
+    cached: Callable[..., None],
+) -> None:
+    """TRL reads the reference model by the config's name, and no revision."""
+    cached("org/tiny", main="llama", pinned="qwen")
+    lines = ["model=lab/qwen", "model.path=null", "model.hub=org/tiny", "model.revision=pinned"]
+    model, _ = load(compose_or_refuse(lines, multirun=False)[0].cell)
+    reference = create_model_from_path(get_config_model_id(model.config))
+    assert type(model).__name__ == type(reference).__name__ == "Qwen2ForCausalLM"
+    assert all(
+        torch.equal(ours, theirs) for ours, theirs in zip(model.parameters(), reference.parameters(), strict=True)
+    )
+    assert "get_config_model_id(self.model.config), **model_init_kwargs" in inspect.getsource(GRPOTrainer.__init__)
+
+
+def test_a_hub_model_that_is_not_in_the_cache_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(constants, "HF_HUB_CACHE", str(tmp_path))
+    with pytest.raises(
+        UserError, match=r"model Qwen/Qwen2.5-Math-7B: cannot be loaded .* prefetch model=qwen2.5_math_7b"
+    ):
+        load(compose_or_refuse(["model=qwen2.5_math_7b"], multirun=False)[0].cell)
 
 
 @pytest.mark.parametrize(
