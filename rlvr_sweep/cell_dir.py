@@ -156,9 +156,9 @@ class CellDir:
             status = {}
         write_atomically(self.path / "status.json", json.dumps(status | stamp | changes, indent=1) + "\n")
 
-    def fail(self, reason: str, *, code: int, **changes: Any) -> None:
-        """The end of an attempt that failed; `retry` counts them."""
-        failures = self.read_status().get("failures", 0) + 1
+    def fail(self, reason: str, *, code: int, failures: int | None = None, **changes: Any) -> None:
+        """The end of an attempt that failed; `retry` counts them. `failures`: with this one, by default one more."""
+        failures = failures or self.read_status().get("failures", 0) + 1
         self.status(
             state="failed", reason=reason, exit=code, failures=failures, finished=time.time(), phase=None, **changes
         )

@@ -50,8 +50,8 @@ class Stopping(TrainerCallback):
         if self.accelerator.num_processes > 1:
             flag = torch.tensor([int(stop)], device=self.accelerator.device)
             stop = bool(self.accelerator.reduce(flag, reduction="sum").item())
-        self.requested = stop
         if stop:
+            self.requested = True  # never False: a signal may have come while the ranks were asked
             control.should_save = True
             control.should_training_stop = True
         return stop

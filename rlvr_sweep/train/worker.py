@@ -60,6 +60,7 @@ def main(argv: list[str]) -> int:
 def _attempt(directory: CellDir, *, rank: int, began: float) -> int:
     """One attempt under the lock: train, and turn what happens into a status and an exit code."""
     say = directory.status if rank == 0 else _nothing
+    failures = directory.read_status().get("failures", 0) + 1  # one attempt is one failure, however many ranks fail
     if rank == 0:
         number = int(os.environ.get(ATTEMPT) or directory.next_attempt())
         begun = {"state": "running", "attempt": number, "pid": os.getpid(), "started": time.time()}
@@ -67,14 +68,14 @@ def _attempt(directory: CellDir, *, rank: int, began: float) -> int:
     try:
         finished = train(directory, say=say, is_main=rank == 0, began=began)
     except UserError as error:
-        _fail(directory, rank, str(error), USER_ERROR)
+        _fail(directory, rank, str(error), USER_ERROR, failures)
         raise
     except Exception as error:  # the process boundary: the log holds the traceback, the status its first line
         reason = failure.reason(error, directory.path)
         if rank == 0:  # on a full disk a half-written checkpoint takes the room that log and status need
             checkpoints.discard_incomplete(directory.path / "checkpoints")
         traceback.print_exc()
-        _fail(directory, rank, reason, FAILED)
+        _fail(directory, rank, reason, FAILED, failures)
         return FAILED
     if not finished:
         reason = "asked to stop; start it again and it goes on"
@@ -87,13 +88,15 @@ def _nothing(**changes: Any) -> None:
     """Ranks other than 0 write no status while all goes well."""
 
 
-def _fail(directory: CellDir, rank: int, reason: str, code: int) -> None:
-    """The first rank to fail says why: the others are stopped by it, and their reasons are only echoes."""
-    status = directory.read_status()
-    if rank == 0 or status.get("state") == "running":
+def _fail(directory: CellDir, rank: int, reason: str, code: int, failures: int) -> None:
+    """The first rank to fail says why: the others are stopped by it, and their reasons are only echoes. A user's
+    mistake is nobody's echo; all ranks find it, and the first of them says it without its number."""
+    state = directory.read_status().get("state")
+    is_echo = state == "failed" and code != USER_ERROR
+    if state == "running" or (rank == 0 and not is_echo):
         where = f"rank {rank}: " if rank else ""
         try:
-            directory.fail(where + reason, code=code)
+            directory.fail(where + reason, code=code, failures=failures)
         except OSError as error:  # a full disk; whoever started us says it, from the last line of our log
             print(f"rlvr_sweep: {where}{reason} (status.json cannot be written: {error.strerror})", file=sys.stderr)
 

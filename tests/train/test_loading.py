@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 import torch
 from huggingface_hub import constants
-from trl import GRPOTrainer
+from trl.trainer.grpo_trainer import GRPOTrainer
 from trl.trainer.utils import create_model_from_path, get_config_model_id
 
 from rlvr_sweep.config.compose import compose_or_refuse
