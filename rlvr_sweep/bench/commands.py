@@ -79,12 +79,12 @@ def _command(args: argparse.Namespace) -> str:
 
 def _bench(args: argparse.Namespace) -> int:
     from rlvr_sweep.bench import calibration, running, table
-    from rlvr_sweep.bench.setting import one, prepare
+    from rlvr_sweep.bench.setting import check_stock, one, prepare
     from rlvr_sweep.cell_dir import CellDir
 
     asked = one(args.overrides, args.config_dir)
-    if (args.stock or args.stock_only) and asked.cell.compute.backend == "vllm_server":
-        raise UserError("bench: --stock: TRL's trainer is timed with vLLM on its own GPUs; write compute.backend=vllm")
+    if args.stock or args.stock_only:
+        check_stock(asked.cell)
     runs = Path(asked.cell.runs)
     with _scratch(runs) as scratch:
         found = prepare(asked, rollouts=args.rollouts, mean_tokens=args.mean_tokens, scratch=scratch)

@@ -62,7 +62,21 @@ def one(lines: list[str], config_dir: Path | None = None) -> Composed:
             f"bench: times one machine, compute.nodes is {compute.nodes}; "
             f"write compute.nodes=1 compute.ranks={compute.ranks // compute.nodes}"
         )
+    if compute.backend == "vllm_server":
+        raise UserError("bench: times what a cell's own GPUs do, a vLLM server has others; write compute.backend=vllm")
     return cells[0]
+
+
+def check_stock(cell: Cell) -> None:
+    """UserError where TRL's stock trainer would make other rollouts than the cell."""
+    unlike = {
+        "estimator.dynamic_sampling": cell.estimator.dynamic_sampling,
+        "algo.votes_per_prompt": rules.sampled_completions(cell) != rules.arm(cell).completions,
+    }
+    for key in (key for key, is_so in unlike.items() if is_so):
+        raise UserError(
+            f"bench: --stock: TRL's stock trainer knows no {key}, so that nothing is comparable; leave it out"
+        )
 
 
 def prepare(asked: Composed, *, rollouts: int, mean_tokens: int | None, scratch: Path) -> Setting:
@@ -71,12 +85,12 @@ def prepare(asked: Composed, *, rollouts: int, mean_tokens: int | None, scratch:
     batch = rules.arm(whole)
     notes = [f"weights are random: {name_in(whole.model.path)}"] if name_in(whole.model.path) else []
     document = whole.model_dump(mode="json")
-    document["algo"]["rollouts"] = -(-rollouts // batch.stretch)
+    document["algo"]["rollouts"], document["clip"]["match"] = rollouts, "rollouts"  # so many, whatever the arm
     document["eval"] = {"name": "none", "before": False}
     document["tracking"]["mode"] = "off"
     document["compute"]["keep_model"] = False
     if whole.compute.checkpoint_every:  # one, at the end
-        document["compute"]["checkpoint_every"] = document["algo"]["rollouts"]
+        document["compute"]["checkpoint_every"] = rollouts
     else:
         notes.append("no checkpoint: compute.checkpoint_every=0")
     document["runs"] = str(scratch)

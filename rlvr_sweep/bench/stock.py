@@ -54,6 +54,7 @@ def arguments(cell: Cell, output: str, *, use_cpu: bool) -> Any:
         max_completion_length=algo.max_completion_tokens,
         temperature=algo.temperature,
         learning_rate=algo.learning_rate,
+        beta=cell.estimator.kl,  # a pass of the reference model, or none
         use_vllm=cell.compute.backend == "vllm",
         vllm_mode="colocate",
         report_to="none",

@@ -51,12 +51,12 @@ class Probed:
 
 def shortened(cell: Cell, runs: Path) -> Cell:
     """The same cell, but for what comes after its first rollout and what would be kept."""
-    once = cell.model_copy(update={"algo": cell.algo.model_copy(update={"rollouts": 1})})
-    if rules.arm(once).optimizer_steps < STEPS:
-        once = cell.model_copy(update={"algo": cell.algo.model_copy(update={"rollouts": STEPS})})
+    rollouts = 1 if rules.arm(cell).updates >= STEPS else STEPS
     kept = {"checkpoint_every": 0, "keep_model": False}
-    return once.model_copy(
+    return cell.model_copy(
         update={
+            "algo": cell.algo.model_copy(update={"rollouts": rollouts}),
+            "clip": cell.clip.model_copy(update={"match": "rollouts"}),  # so many, whatever the arm
             "eval": Eval(name="none", benchmarks={}, every=0, before=False),
             "compute": cell.compute.model_copy(update=kept),
             "tracking": cell.tracking.model_copy(update={"mode": "off"}),

@@ -65,7 +65,8 @@ def manner(cell: Cell) -> dict[str, Any]:
         "compute": compute.name,
         "attention": cell.model.attention,
         **{key: getattr(compute, key) for key in ("micro_batch", *OF_ENGINE["hf"], "gradient_checkpointing")},
-        **{key: getattr(compute, key) for key in (*OF_ENGINE["vllm"], "checkpoint_every")},
+        **{key: getattr(compute, key) for key in OF_ENGINE["vllm"]},
+        "checkpoint_every": compute.checkpoint_every * arm(cell).stretch,  # of the rollouts that this arm makes
         **more,
     }
 
@@ -88,7 +89,7 @@ class Calibration:
     device: str
     count: int
     unit: Literal["GPU", "core"]
-    parameters: int
+    parameters: int | None  # None: bench's own, of a model whose sizes are not known; like no other cell's
     setting: dict[str, Any]
     manner: dict[str, Any]
     work: dict[str, int]
@@ -124,7 +125,7 @@ class Calibration:
         """As in: bench shape-qwen2_5_7b-zero2_x4-vllm-64x16-h200x4-92af06 on 4 x NVIDIA H200, an estimate for
         completions of 825 tokens, without evaluations; and how this cell is not as what was measured."""
         unlike = "; ".join(self.unlike(cell))
-        shares = cell.compute.share < 1 if cell.compute.share else self.parameters <= SMALL
+        shares = cell.compute.share < 1 if cell.compute.share else (self.parameters or 0) <= SMALL
         return (
             f"bench {self.name} on {self.count} x {self.device}{f', measured with {unlike}' if unlike else ''}"
             f"{f', scaled to {self.units(cell):g}' if self.more(cell) != 1 else ''}, an "
@@ -156,7 +157,9 @@ class Calibration:
         wanted, mean = work(cell), self.mean_tokens_of(cell)
         completions = wanted["sampled"] / self.work["sampled"] / self.more(cell)
         generated = completions * mean / self.mean_tokens
-        if self.unit == "GPU":  # where sampling more at once costs little: each step reads all weights
+        if (
+            self.unit == "GPU" and self.parameters is not None
+        ):  # where sampling more at once costs little: each step reads all weights
             here = self._decode_bytes(cell, wanted, cell.compute.ranks, cell.compute.generate_batch, mean)
             generated = here / self._decode_bytes(
                 cell, self.work, self.setting["ranks"], self.manner["generate_batch"], self.mean_tokens

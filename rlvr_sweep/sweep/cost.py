@@ -96,6 +96,7 @@ class Cost:
     cells: int
     parts: list[Part]
     estimates: list[Estimated] = field(default_factory=list)
+    are_served: bool = False  # some generate on a vLLM server's GPUs, of which a record knows nothing
 
     @property
     def known_for(self) -> int:
@@ -153,7 +154,8 @@ class Cost:
         some = f"{self.known_for:,} of {self.cells:,} cells" if self.unknown else f"{self.cells:,} cells"
         some = "1 cell" if self.cells == 1 else some
         hours = [f"{_shown(h)} {unit}-hours" for unit in ("GPU", "core") if (h := self.hours(unit)) is not None]
-        lines = [f"time: about {' and '.join(hours)} for {some}"]
+        served = ", without the GPUs of vLLM servers" if self.are_served else ""
+        lines = [f"time: about {' and '.join(hours)} for {some}{served}"]
         if self.parts:  # no bench says how much a cell writes
             finished = sum(part.cells for part in self.parts)
             some = some if finished == self.known_for else f"{finished:,} of {self.cells:,} cells"
@@ -187,7 +189,8 @@ def cost(wanted: "Sequence[tuple[Composed, float]]", there: Mapping[str, Path], 
     found = _finished(beginnings, there)
     parts = [Part(len(shares), sum(shares), found[key]) for key, shares in alike.items() if found[key]]
     others = {key: cell for key, cell in cells.items() if not found[key]}
-    return Cost(len(wanted), parts, _estimates(others, alike, has_gpus=has_gpus))
+    are_served = any(found[key] and cell.compute.backend == "vllm_server" for key, cell in cells.items())
+    return Cost(len(wanted), parts, _estimates(others, alike, has_gpus=has_gpus), are_served)
 
 
 def _estimates(

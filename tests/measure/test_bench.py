@@ -13,6 +13,7 @@ from rlvr_sweep.bench import commands, measured, table
 from rlvr_sweep.bench.commands import main
 from rlvr_sweep.bench.setting import one, prepare
 from rlvr_sweep.cell_dir import CellDir
+from rlvr_sweep.config.rules import arm
 from rlvr_sweep.config.tree import launch_dir
 from rlvr_sweep.errors import UserError
 from rlvr_sweep.shapes import floor
@@ -21,6 +22,7 @@ from rlvr_sweep.sweep import calibration
 
 TINY = ["model=shape/tiny", "compute=cpu", "algo.max_prompt_tokens=256", "algo.max_completion_tokens=40"]
 TINY += ["algo.prompts_per_rollout=4", "algo.completions_per_prompt=4", "algo.updates_per_rollout=2"]
+SERVED = ["compute.backend=vllm_server", "compute.vllm_server=http://127.0.0.1:8000"]
 
 
 @pytest.mark.slow
@@ -114,6 +116,13 @@ def test_the_setting_is_the_cell_with_fewer_rollouts(tmp_path: Path) -> None:
     assert any("by chance" in note for note in found.notes)
 
 
+def test_an_arm_of_more_rollouts_is_timed_by_as_many_as_were_asked_for(tmp_path: Path) -> None:
+    lines = [*TINY, "clip=off_large_batch", "compute.checkpoint_every=5"]
+    found = prepare(one(lines), rollouts=3, mean_tokens=None, scratch=tmp_path)
+    assert (arm(found.composed.cell).rollouts, arm(found.whole).rollouts) == (3, 40)
+    assert written.asked(found)["cell"]["checkpoint_every"] == 10  # of the 40
+
+
 def test_a_dataset_that_is_not_here_is_made_on_the_spot(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("HF_HOME", str(tmp_path / "hf"))
     asked = one([*TINY, "data=deepscaler"])
@@ -188,6 +197,8 @@ def test_a_record_becomes_seconds_and_shares(tmp_path: Path, monkeypatch: pytest
     assert "peak memory: 147 GB a GPU; 5 times torch had to give back what it kept to find room" in table._lines(made)
     assert made["notes"][-1] == written.RECOMPUTES.format(", of more than 8,192 tokens")
     assert made["whole"]["hours"] == pytest.approx((8 + 20 * 45 + 20 / 5 * 6) * 2 / 3600, rel=1e-5)
+    how["sizes"] = None  # of a model that nothing is known of
+    assert written.document(setting, environment, ours=found, **how)["whole"]["hours"] == made["whole"]["hours"]
     assert found.floor and made["whole"]["floor_hours"] == pytest.approx(
         sum(found.floor.values()) * 20 * 2 / 3600, rel=1e-5
     )
@@ -221,6 +232,12 @@ def test_batches_are_read_one_after_the_other_and_ranks_at_once() -> None:
         (["model.path=shape:tiny@x"], "no mean length; write shape:tiny@800"),
         (["seed=0,1"], "times one cell, these are 2"),
         (["compute.nodes=2", "compute.ranks=4"], "write compute.nodes=1 compute.ranks=2"),
+        (SERVED, "a vLLM server has others; write compute.backend=vllm"),
+        (
+            ["--stock", "reward=majority_online", "algo.votes_per_prompt=8"],
+            "knows no algo.votes_per_prompt, so that nothing is comparable; leave it out",
+        ),
+        (["--stock-only", "estimator=dapo", "clip=dapo"], "knows no estimator.dynamic_sampling"),
         (["--out", __file__], "is no folder"),
         (["--out", "/proc/nowhere"], r"/proc/nowhere: cannot be written to \(.*\); write --out DIR"),
         (["--stock", "--stock-only"], "not allowed with argument --stock"),

@@ -14,6 +14,7 @@ import pytest
 
 from rlvr_sweep.__main__ import main
 from rlvr_sweep.config.compose import compose_or_refuse
+from rlvr_sweep.config.rules import arm
 from rlvr_sweep.doctor import probe
 
 CHEAP = ["algo.prompts_per_rollout=4", "algo.completions_per_prompt=4", "algo.max_completion_tokens=16"]
@@ -29,8 +30,11 @@ def test_a_cell_is_cut_to_its_first_two_updates(tmp_path: Path) -> None:
     def short(*lines: str) -> Any:
         return probe.shortened(compose_or_refuse(list(lines), multirun=False)[0].cell, tmp_path)
 
-    assert short().algo.rollouts == 1  # of four updates
-    assert short("clip=off_large_batch", "clip.match=rollouts").algo.rollouts == 2  # of one
+    def rollouts(*lines: str) -> int:
+        return arm(short(*lines)).rollouts
+
+    assert rollouts() == 1  # of four updates
+    assert rollouts("clip=off_large_batch") == rollouts("clip=off_small_rollout", "clip.match=rollouts") == 2  # of one
     assert not short().eval.benchmarks and not short().compute.keep_model and short().tracking.mode == "off"
 
 

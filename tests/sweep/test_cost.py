@@ -61,6 +61,13 @@ def test_another_seed_and_reward_cost_alike(runs: Path) -> None:
     assert found.lines()[0] == "time: about 0.01 core-hours for 1 cell"
 
 
+def test_a_servers_gpus_are_not_counted_and_that_is_said(runs: Path) -> None:
+    served = ["compute.backend=vllm_server", "compute.vllm_server=http://127.0.0.1:8000"]
+    finished(runs, *served, env=CPU | {"cuda": "13.0", "devices": ["NVIDIA H200"]})
+    said = of(runs, *served, seed=1).lines()[0]
+    assert said == "time: about 0.01 GPU-hours for 1 cell, without the GPUs of vLLM servers"
+
+
 def test_estimators_that_ask_for_no_more_cost_alike(runs: Path) -> None:
     finished(runs, "estimator=dr_grpo")
     assert of(runs, "estimator=w_reinforce").known_for == of(runs, "estimator.whiten=true").known_for == 1
