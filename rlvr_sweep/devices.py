@@ -127,8 +127,9 @@ class Peak:
         self._thread.join()
 
     def _watch(self) -> None:
-        while self.visible and (used := [gpu.used for gpu in gpus() if gpu.is_in(self.visible)]):
-            self.bytes = max(self.bytes or 0, *used)
+        while self.visible:
+            if used := max((gpu.used for gpu in gpus() if gpu.is_in(self.visible)), default=0):  # 0: it did not say
+                self.bytes = max(self.bytes or 0, used)
             if self._ended.wait(POLL_S):
                 return
 

@@ -16,6 +16,8 @@ from typing import Any
 from rlvr_sweep.errors import UserError
 from rlvr_sweep.evals.rows import is_sound
 
+FILES = ("metrics.jsonl", "timings.jsonl")
+
 
 def _line(row: dict[str, Any]) -> str:
     clean = {k: (None if isinstance(v, float) and not math.isfinite(v) else v) for k, v in row.items()}
@@ -23,25 +25,29 @@ def _line(row: dict[str, Any]) -> str:
 
 
 def _cut(path: Path, last_step: int) -> None:
-    """Keep the complete lines up to and with `last_step`; a torn last line goes too."""
-    if not path.is_file():
-        return
-    kept = []
-    for number, line in enumerate(path.read_text(errors="replace").splitlines(keepends=True), 1):
+    """Keep the lines up to and with `last_step`; what lies beyond, a torn line too, is written again. UserError where a
+    line is damaged or missing."""
+    kept: list[str] = []
+    lines = path.read_text(errors="replace").splitlines(keepends=True) if path.is_file() else []
+    for number, line in enumerate(lines, 1):
         if not line.endswith("\n"):
             break
         try:
             step = json.loads(line)["step"]
         except (ValueError, KeyError, TypeError):
-            raise UserError(
-                f"{path}, line {number}: damaged, and no checkpoint holds it; move {path.parent} away and run it again"
-            ) from None
+            raise _lost(f"{path}, line {number}: damaged", path.parent) from None
         if step > last_step:
             break
         kept.append(line)
+    if len(kept) != last_step:
+        raise _lost(f"{path}: has {len(kept)} of the {last_step} steps before its checkpoint", path.parent)
     partial = path.with_suffix(".tmp")
     partial.write_text("".join(kept))
     os.replace(partial, path)
+
+
+def _lost(what: str, folder: Path) -> UserError:
+    return UserError(f"{what}, and no checkpoint holds it; move {folder} away and run it again")
 
 
 class Recorder:
@@ -53,7 +59,7 @@ class Recorder:
 
     def resume_at(self, *, step: int, rollout: int) -> None:
         """Forget what a former attempt wrote beyond its checkpoint (optimizer step, last generated rollout)."""
-        for name in ("metrics.jsonl", "timings.jsonl"):
+        for name in FILES:
             _cut(self.path / name, step)
         for part in sorted((self.path / "rollouts").glob("part-*.parquet")):
             if int(part.stem.split("-")[1]) > rollout:
@@ -63,7 +69,7 @@ class Recorder:
 
     def step(self, metrics: dict[str, Any], timings: dict[str, Any]) -> None:
         """One optimizer step: both rows hold `step` and `rollout`."""
-        for name, row in (("metrics.jsonl", metrics), ("timings.jsonl", timings)):
+        for name, row in zip(FILES, (metrics, timings), strict=True):
             with (self.path / name).open("a") as file:
                 file.write(_line(row))
 
@@ -74,8 +80,17 @@ class Recorder:
 
         path = self.path / "rollouts" / f"part-{number:05d}.parquet"
         partial = path.with_suffix(".tmp")
-        pq.write_table(pa.Table.from_pylist(rows, schema=rollout_schema()), partial, compression="zstd")
+        with partial.open("wb") as file:
+            pq.write_table(pa.Table.from_pylist(rows, schema=rollout_schema()), file, compression="zstd")
+            file.flush()
+            os.fsync(file.fileno())
         os.replace(partial, path)
+
+    def sync(self) -> None:
+        """What was written so far is on the disk: a checkpoint must not outlive the lines before it."""
+        for name in FILES:
+            with (self.path / name).open("rb") as file:
+                os.fsync(file.fileno())
 
 
 def rollout_schema() -> Any:

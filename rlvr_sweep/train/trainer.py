@@ -277,7 +277,8 @@ class RLVRTrainer(GRPOTrainer):
             self._buffer_file(checkpoint),
         )
         self.accelerator.wait_for_everyone()
-        if self.accelerator.is_main_process:
+        if self.recorder is not None:
+            self.recorder.sync()
             checkpoints.complete(checkpoint, ranks=self.accelerator.num_processes)
 
     def _load_rng_state(self, checkpoint: str | None) -> None:

@@ -156,7 +156,11 @@ def test_an_incomplete_checkpoint_is_ignored(
     with pytest.raises(Killed):
         run(broken)
     [checkpoint] = (broken.path / "checkpoints").glob("checkpoint-*")
-    truncate(checkpoint / "optimizer.pt")
+    (checkpoint / "COMPLETE").unlink()
+    at_step(monkeypatch, 1, kill)
+    with pytest.raises(Killed):  # from the start
+        run(broken)
+    assert not checkpoint.exists()
     assert run(broken)
     assert record(broken) == record(straight)
 
@@ -212,6 +216,9 @@ def test_a_damaged_record_is_one_line(
     metrics.write_text(sound.replace('"step": 2', '"st: 2'))
     with pytest.raises(UserError, match=r"metrics.jsonl, line 2: damaged"):
         run(killed)
+    metrics.write_text("".join(sound.splitlines(keepends=True)[1:]))
+    with pytest.raises(UserError, match=r"metrics.jsonl: has 3 of the 4 steps before its checkpoint"):
+        run(killed)
     metrics.write_text(sound)
     assert run(killed)
     assert "part-00001.parquet: damaged; set aside as damaged-part-00001.parquet" in capfd.readouterr().out
@@ -245,7 +252,3 @@ def test_an_evaluation_that_a_stop_put_off_is_made_up_for(
         assert not (stopped.path / "evals" / "add" / f"step-{step + 1:06d}.parquet").exists()
     assert run(stopped)
     assert record(stopped) == record(straight)
-
-
-def truncate(path: Path) -> None:
-    path.write_bytes(path.read_bytes()[:100])
