@@ -112,6 +112,11 @@ class _Worker:
         self.log.close()
 
 
+def workers_of(processes: int) -> int:
+    """Workers for each of so many processes on this machine, where nobody says how many."""
+    return max(1, min(8, cores_here() // 2 // processes))
+
+
 class Grader:
     """Verdicts with hard limits. A context manager; usable from any thread, one batch at a time.
 
@@ -130,7 +135,7 @@ class Grader:
         memory_bytes: int = 4 << 30,
         cache_size: int = 200_000,
     ) -> None:
-        self.workers = workers if workers is not None else max(1, min(8, cores_here() // 2))
+        self.workers = workers if workers is not None else workers_of(1)
         if self.workers < 1 or not KILL_S < soft_limit_s <= hard_limit_s or cache_size < 0:
             raise UserError(
                 f"grader: workers={workers}, soft_limit_s={soft_limit_s}, hard_limit_s={hard_limit_s}, "
@@ -146,10 +151,11 @@ class Grader:
         self._owner = os.getpid()
 
     @classmethod
-    def within(cls, limits: "Grading") -> Self:
-        """A grader with the limits of a cell (`cell.grading`)."""
+    def within(cls, limits: "Grading", *, processes: int = 1) -> Self:
+        """A grader with the limits of a cell (`cell.grading`), one of those that so many processes here have each: more
+        workers than cores, and honest pairs would be killed."""
         return cls(
-            limits.workers,
+            limits.workers or workers_of(processes),
             soft_limit_s=limits.soft_limit_s,
             hard_limit_s=limits.hard_limit_s,
             memory_bytes=limits.memory_mb << 20,

@@ -22,10 +22,9 @@ import warnings
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any
 
-from rlvr_sweep.config.schema import Cell, Grading
-from rlvr_sweep.devices import cores_here
+from rlvr_sweep.config.schema import Cell
 from rlvr_sweep.errors import UserError
-from rlvr_sweep.evals.store import Share, Store
+from rlvr_sweep.evals.store import Store
 from rlvr_sweep.protocol import FAILED, USER_ERROR
 from rlvr_sweep.train import failure
 from rlvr_sweep.train.sampler_ranks import INTERRUPTED, read_word, spread
@@ -78,7 +77,8 @@ def _sample(wanted: Sequence[tuple[Store, int]]) -> int:
     tokenizer = load_tokenizer(cell)
     ends, context = facts(cell, tokenizer)
     faults: dict[Store, UserError] = {}  # of one job alone: a template that this tokenizer cannot do
-    with Grader.within(_own_part(cell.grading, wanted[0][0].share)) as grader:
+    share = wanted[0][0].share
+    with Grader.within(cell.grading, processes=share.of if share else 1) as grader:
         made = {}
         for store, samples in wanted:
             try:
@@ -97,13 +97,6 @@ def _sample(wanted: Sequence[tuple[Store, int]]) -> int:
     for store, error in faults.items():
         print(f"rlvr_sweep: {store.path.name}: {error}", file=sys.stderr)
     return USER_ERROR if faults else 0
-
-
-def _own_part(grading: Grading, share: Share | None) -> Grading:
-    """Its limits, with as many workers as leave the others' processes theirs."""
-    if share is None or grading.workers is not None:
-        return grading
-    return grading.model_copy(update={"workers": max(1, cores_here() // 2 // share.of)})
 
 
 def _backends(cell: Cell, *, ends: list[int], window: int, use_cpu: bool) -> "Callable[[Cell], Backend]":

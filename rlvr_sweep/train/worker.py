@@ -158,7 +158,8 @@ def train(directory: CellDir, *, say: Callable[..., None], is_main: bool, began:
     stopping, clock, phases = Stopping(), Clock(), Phases(began, say)
     phases.enter("load")
     model, tokenizer = load(cell)
-    with Grader.within(cell.grading) as grader, ExitStack() as servers:
+    here = int(os.environ.get("LOCAL_WORLD_SIZE", "1"))
+    with Grader.within(cell.grading, processes=here) as grader, ExitStack() as servers:
         phases.enter("problems")
         context = cell.model.context or model.config.max_position_embeddings
         problems = prepare(cell, tokenizer=tokenizer, context=context, grader=grader, batch=batch)

@@ -10,7 +10,9 @@ from pathlib import Path
 
 import pytest
 
+from rlvr_sweep.config.schema import Grading
 from rlvr_sweep.errors import UserError
+from rlvr_sweep.grading import pool
 from rlvr_sweep.grading.pool import Grader, versions
 
 SLOW = r"\begin{vmatrix}" + r"\\".join("&".join(f"a_{{{i}{j}}}" for j in range(6)) for i in range(6)) + r"\end{vmatrix}"
@@ -183,6 +185,13 @@ def test_a_fork_leaves_the_workers_to_its_parent(single: Grader) -> None:
     os.waitpid(child, 0)
     assert not _gone(workers[0], 0.3)
     assert single.verify([("b+2", "2+b")]) == [(True, "equal")] and single.worker_pids() == workers
+
+
+def test_processes_share_the_cores(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(pool, "cores_here", lambda: 16)
+    limits = Grading()
+    assert [Grader.within(limits, processes=n).workers for n in (1, 2, 4, 64)] == [8, 4, 2, 1]
+    assert Grader.within(limits.model_copy(update={"workers": 3}), processes=4).workers == 3  # said is said
 
 
 def test_start_brings_the_workers_up_before_they_are_needed() -> None:
