@@ -30,7 +30,7 @@ BUCKET = 500_000_000  # elements that DeepSpeed reduces at a time
 Phase = Literal["generate", "update", "step"]
 # What is held in a phase, besides what is always held.
 HELD: dict[Phase, tuple[str, ...]] = {
-    "generate": ("kv_cache", "generation_logits", "eager_prompts", "gathered_weights", "autocast_weights", "engine"),
+    "generate": ("kv_cache", "generation_logits", "prompts", "gathered_weights", "autocast_weights", "engine"),
     "update": ("gradients", "buckets", "autocast_weights", "gathered_layer", "activations", "logits"),
     "step": ("gradients", "step_gradients"),
 }
@@ -233,7 +233,8 @@ def _generation(
     return {
         "kv_cache": tokens * width,
         "generation_logits": 3 * at_once * sizes.vocabulary * 4,
-        "eager_prompts": rows * prompt * _eager(sizes, cell, prompt, half=half),
+        # The first pass has all prompts at once; of an MLP gate, up and their product are there together.
+        "prompts": rows * prompt * (3 * sizes.intermediate * half + _eager(sizes, cell, prompt, half=half)),
     }
 
 
