@@ -74,9 +74,13 @@ def _mates(jobs: set[str], chosen: "Sequence[CellState]") -> "list[CellState]":
 
 def _stop_here(state: "CellState") -> str:
     """Ask a cell that runs on this machine to stop; what was done, in a line."""
+    from rlvr_sweep.cell_dir import holder
+
     name, host, pid = state.cell_id, state.status.get("host"), state.status.get("pid")
     if host != socket.gethostname() or not isinstance(pid, int):
         return f"{name}: runs on {host}; run cancel there"
+    if state.path is None or holder(state.path) != f"process {pid} on {host}":  # the record is of another attempt
+        return f"{name}: is just starting, or has just ended; run cancel again"
     try:
         os.kill(pid, signal.SIGTERM)
     except ProcessLookupError:

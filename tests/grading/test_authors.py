@@ -125,7 +125,7 @@ def test_the_pool_keeps_the_graders_apart(grader: Grader) -> None:
 def test_the_pool_limits_it() -> None:
     # equal, which takes sympy 1.3 s
     slow = ("(sqrt(x+1)+sqrt(x))^9(sqrt(y+1)+sqrt(y))^9", "1/((sqrt(x+1)-sqrt(x))^9(sqrt(y+1)-sqrt(y))^9)")
-    with Grader(workers=1, soft_limit_s=0.4) as hasty:
+    with Grader(workers=1, soft_limit_s=0.4, hard_limit_s=60.0) as hasty:
         pairs = [("x+1", "1+x"), slow, ("x+2", "2+x")]
         assert hasty.verify(pairs, verifier=authors.NAME) == [(True, "equal"), (None, "timeout"), (True, "equal")]
 

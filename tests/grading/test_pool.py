@@ -65,21 +65,22 @@ def test_a_hostile_pair_delays_nobody(grader: Grader) -> None:
 
 
 def test_a_silent_worker_is_killed_and_replaced() -> None:
-    with Grader(workers=1, soft_limit_s=0.5, hard_limit_s=1.0) as grader:
+    with Grader(workers=1, soft_limit_s=1.0, hard_limit_s=5.0) as grader:
         grader.verify([("x+1", "1+x")])
         (pid,) = grader.worker_pids()
         os.kill(pid, signal.SIGSTOP)
         start = time.monotonic()
         verdicts = grader.verify([("x+2", "2+x"), ("x+3", "3+x")])
-        assert time.monotonic() - start < 20  # about 2
+        assert time.monotonic() - start < 60  # about 6
         assert verdicts[0] == (None, "killed") and verdicts[1] == (True, "equal")
         assert grader.worker_pids() != [pid]
 
 
 def test_a_worker_that_died_idle_costs_no_verdict(single: Grader) -> None:
     single.verify([("a+1", "1+a")])
-    os.kill(single.worker_pids()[0], signal.SIGKILL)
-    time.sleep(0.2)
+    [pid] = single.worker_pids()
+    os.kill(pid, signal.SIGKILL)
+    assert _gone(pid, 60.0)
     assert single.verify([("a+2", "2+a")]) == [(True, "equal")]
 
 
@@ -143,7 +144,7 @@ def _gone(pid: int, within_s: float) -> bool:
     while time.monotonic() < deadline:
         try:
             state = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0]
-        except FileNotFoundError:
+        except (FileNotFoundError, ProcessLookupError):
             return True
         if state == "Z":
             return True
@@ -155,7 +156,7 @@ def test_workers_end_with_a_killed_parent() -> None:
     process, worker = _holder("time.sleep(60)")
     process.kill()
     process.wait()
-    assert _gone(worker, 10.0)
+    assert _gone(worker, 60.0)
 
 
 def test_a_busy_worker_ends_with_a_killed_parent() -> None:
@@ -163,16 +164,16 @@ def test_a_busy_worker_ends_with_a_killed_parent() -> None:
     time.sleep(0.3)
     process.kill()
     process.wait()
-    assert _gone(worker, 20.0)
+    assert _gone(worker, 60.0)
 
 
 def test_ctrl_c_shows_only_the_parent_s_traceback() -> None:
     process, worker = _holder("time.sleep(60)")
-    os.killpg(process.pid, signal.SIGINT)
     os.kill(worker, signal.SIGINT)
-    _, stderr = process.communicate(timeout=20)
+    os.killpg(process.pid, signal.SIGINT)
+    _, stderr = process.communicate(timeout=60)
     assert stderr.count("Traceback") == 1 and "grading/worker" not in stderr
-    assert _gone(worker, 10.0)
+    assert _gone(worker, 60.0)
 
 
 def test_a_fork_leaves_the_workers_to_its_parent(single: Grader) -> None:

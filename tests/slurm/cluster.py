@@ -57,6 +57,8 @@ KillWait=2
 MinJobAge=3600
 ReturnToService=2
 SlurmdTimeout=10
+MessageTimeout=60
+BatchStartTimeout=60
 SlurmctldParameters=preempt_send_user_signal
 SlurmdParameters=config_overrides
 SchedulerParameters=batch_sched_delay=0,sched_interval=1,bf_interval=1
@@ -295,15 +297,15 @@ def _host() -> str:
 
 
 def _free_ports(count: int) -> list[int]:
-    """Ports nobody listens on, below those that the kernel gives to outgoing connections."""
+    """Ports nobody listens on, below those that sweep/nodes.py and the kernel take."""
     ports: list[int] = []
-    for port in random.SystemRandom().sample(range(20000, 32000), 200):
+    for port in random.SystemRandom().sample(range(10000, 20000), 200):
         with socket.socket() as probe:
             if probe.connect_ex(("127.0.0.1", port)) != 0:
                 ports.append(port)
         if len(ports) == count:
             return ports
-    raise RuntimeError(f"no {count} free ports between 20000 and 32000")
+    raise RuntimeError(f"no {count} free ports between 10000 and 20000")
 
 
 def _until(condition: Callable[[], bool], timeout_s: float, describe: Callable[[], str]) -> None:

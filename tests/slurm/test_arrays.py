@@ -13,7 +13,7 @@ import sys
 import time
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import pytest
 
@@ -29,7 +29,8 @@ from tests.slurm.cluster import Cluster
 
 pytestmark = [pytest.mark.slurm, pytest.mark.slow]
 
-WAIT_S = 240
+WAIT_S = 1200  # ends what hangs, and judges no speed
+T = TypeVar("T")
 
 
 class Sweep:
@@ -65,11 +66,13 @@ def state_rows(state: CellState, name: str) -> list[dict[str, Any]]:
     return [json.loads(line) for line in (state.path / name).read_text().splitlines()]
 
 
-def until(condition: Callable[[], object], sweep: Sweep) -> None:
+def until(condition: Callable[[], T], sweep: Sweep) -> T:
+    """What it finds, once that is true."""
     end = time.monotonic() + WAIT_S
-    while not condition():
+    while not (found := condition()):
         assert time.monotonic() < end, f"waited in vain: {[(s.state, s.reason) for s in sweep.states()]}\n{sweep.log()}"
         time.sleep(0.2)
+    return found
 
 
 def tasks(cluster: Cluster) -> list[str]:
@@ -79,13 +82,11 @@ def tasks(cluster: Cluster) -> list[str]:
 def test_eight_cells_two_at_a_time_one_preempted_one_killed(slurm: Cluster, tmp_path: Path) -> None:
     sweep = Sweep(tmp_path, "seed=range(0,8)", "cluster.throttle=2", "cluster.partition=main", "algo.rollouts=20")
     sweep.submit()
-    until(sweep.running, sweep)
-    killed = sweep.running()[0]
+    killed = until(sweep.running, sweep)[0]
     os.kill(killed.status["pid"], signal.SIGKILL)
     until(lambda: [s for s in sweep.states() if s.cell_id == killed.cell_id and s.state == "preempted"], sweep)
     until(lambda: killed.status["job"] not in tasks(slurm), sweep)
-    until(lambda: [s for s in sweep.running() if s.cell_id != killed.cell_id], sweep)
-    preempted = next(s for s in sweep.running() if s.cell_id != killed.cell_id)
+    preempted = until(lambda: [s for s in sweep.running() if s.cell_id != killed.cell_id], sweep)[0]
     job = preempted.status["job"]
     node = slurm.run("squeue", "-h", "-r", "-j", job, "-o", "%N")
     slurm.run(
@@ -117,8 +118,7 @@ def test_eight_cells_two_at_a_time_one_preempted_one_killed(slurm: Cluster, tmp_
 def test_the_signal_ahead_of_the_limit_checkpoints_and_requeues(slurm: Cluster, tmp_path: Path) -> None:
     sweep = Sweep(tmp_path, "seed=0", "algo.rollouts=20")
     sweep.submit()
-    until(sweep.running, sweep)
-    job = sweep.running()[0].status["job"]
+    job = until(sweep.running, sweep)[0].status["job"]
     slurm.run("scancel", "--signal=USR1", "--batch", job)
     until(lambda: sweep.all("done"), sweep)
     [state] = sweep.states()
@@ -130,8 +130,7 @@ def test_the_signal_ahead_of_the_limit_checkpoints_and_requeues(slurm: Cluster, 
 def test_a_node_that_is_lost_gives_its_cell_to_another_attempt(slurm: Cluster, tmp_path: Path) -> None:
     sweep = Sweep(tmp_path, "seed=0", "algo.rollouts=20")
     sweep.submit()
-    until(sweep.running, sweep)
-    job = sweep.running()[0].status["job"]
+    job = until(sweep.running, sweep)[0].status["job"]
     node = slurm.run("squeue", "-h", "-r", "-j", job, "-o", "%N")
     slurm.scontrol("update", f"nodename={node}", "state=down", "reason=test")
     until(lambda: sweep.all("done"), sweep)
@@ -143,8 +142,8 @@ def test_a_node_that_is_lost_gives_its_cell_to_another_attempt(slurm: Cluster, t
 def test_a_job_that_is_gone_is_lost_and_the_next_launch_takes_its_cell(slurm: Cluster, tmp_path: Path) -> None:
     sweep = Sweep(tmp_path, "seed=0", "algo.rollouts=200", "cluster.requeue=false")
     sweep.submit()
-    until(sweep.running, sweep)
-    worker, job = sweep.running()[0].status["pid"], sweep.running()[0].status["job"]
+    status = until(sweep.running, sweep)[0].status
+    worker, job = status["pid"], status["job"]
     task = int(re.findall(r"PPid:\s+(\d+)", Path(f"/proc/{worker}/status").read_text())[0])
     os.kill(task, signal.SIGSTOP)  # neither the task nor its cell can write anything any more
     os.kill(worker, signal.SIGSTOP)
@@ -226,23 +225,22 @@ def test_two_nodes_run_one_cell_and_stop_it_in_good_order(slurm: Cluster, tmp_pa
     lines = ["compute.ranks=2", "compute.nodes=2", "algo.rollouts=20", "compute.checkpoint_every=0"]
     sweep = Sweep(tmp_path, "seed=0", *lines)
     sweep.submit()
-    until(sweep.running, sweep)
-    step = sweep.running()[0].status["step"]
-    slurm.run("scancel", "--signal=USR1", "--batch", sweep.running()[0].status["job"])
+    running = until(sweep.running, sweep)[0]
+    first = state_rows(running, "timings.jsonl")[: running.status["step"]]
+    slurm.run("scancel", "--signal=USR1", "--batch", running.status["job"])
     until(lambda: sweep.states()[0].state in ("done", "failed"), sweep)
     assert sweep.all("done"), sweep.log()
     [state] = sweep.states()
     assert state.status["attempt"] == 2
     assert sweep.steps_of(state) == list(range(1, 41))
-    attempts = [row["step"] for row in state_rows(state, "timings.jsonl")]
-    assert attempts.index(step + 1) == step  # none was made twice: the checkpoint was written though none was due
+    # None was made twice, or its seconds were others: the checkpoint was written though none was due.
+    assert state_rows(state, "timings.jsonl")[: len(first)] == first != []
 
 
 def test_an_administrator_may_requeue(slurm: Cluster, tmp_path: Path) -> None:
     sweep = Sweep(tmp_path, "seed=0", "algo.rollouts=20")
     sweep.submit()
-    until(sweep.running, sweep)
-    slurm.scontrol("requeue", sweep.running()[0].status["job"])
+    slurm.scontrol("requeue", until(sweep.running, sweep)[0].status["job"])
     until(lambda: sweep.all("done"), sweep)
     [state] = sweep.states()
     assert state.status["attempt"] == 2
@@ -250,8 +248,9 @@ def test_an_administrator_may_requeue(slurm: Cluster, tmp_path: Path) -> None:
 
 
 def test_the_time_limit_itself(slurm: Cluster, tmp_path: Path) -> None:
-    """SLURM counts minutes, and signals up to one of them early: the first attempt has some seconds of training."""
-    sweep = Sweep(tmp_path, "seed=0", "algo.rollouts=300", "cluster.time=00:01:00", "cluster.signal_s=20")
+    """SLURM counts minutes, and signals up to half of one early: 20 to 50 s after the start, which is before half the
+    limit, so that a slow start is requeued, too."""
+    sweep = Sweep(tmp_path, "seed=0", "algo.rollouts=1000", "cluster.time=00:02:00", "cluster.signal_s=70")
     sweep.submit()
     until(lambda: sweep.states()[0].status.get("attempt", 0) >= 2, sweep)
     [state] = sweep.states()

@@ -189,8 +189,8 @@ def start_time(pid: int) -> str | None:
     return fields[19] if fields and fields[0] != "Z" else None
 
 
-def processes(pids: Iterable[int]) -> set[tuple[int, str | None]]:
-    return {(pid, start_time(pid)) for pid in pids}
+def processes(pids: Iterable[int]) -> set[tuple[int, str]]:
+    return {(pid, began) for pid in pids if (began := start_time(pid)) is not None}
 
 
 def names(pids: Iterable[int]) -> set[str]:

@@ -1,6 +1,7 @@
 """A forked cell is as one that was started anew: the same bytes, the same parent; and where no fork is to be had, cells
 start anew, which is said."""
 
+import json
 import os
 import signal
 import subprocess
@@ -38,8 +39,12 @@ def test_a_forked_cell_has_the_same_bytes(
     anew, forked = bytes_of(tmp_path / "anew"), bytes_of(tmp_path / "forked")
     assert len(anew) == 2 * (2 + 6 + 3 + 4)
     assert forked == anew
+    starts = {
+        way: [json.loads(file.read_text())["start"] for file in (tmp_path / way).glob("*--*/phases.json")]
+        for way in ("anew", "forked")
+    }
+    assert max(starts["forked"]) < min(starts["anew"]) / 3  # they did not import torch
     for cell in (tmp_path / "forked").glob("*--*"):
-        assert '"start": 0.' in (cell / "phases.json").read_text()  # it did not import torch
         assert list(cell.glob("wandb/offline-run-*/*.wandb"))
 
 
@@ -55,7 +60,7 @@ def test_cells_outlive_the_server_and_the_others_start_anew(tmp_path: Path) -> N
     assert os.getsid(worker) == worker
     assert Path(f"/proc/{worker}/comm").read_text().strip() in next(tmp_path.glob("*-s0--*")).name
     os.kill(server, signal.SIGKILL)
-    out, _ = process.communicate(timeout=120)
+    out, _ = process.communicate(timeout=600)
     assert states_in(tmp_path) == ["done", "done"]
     assert out.count("fork server: it was ended by SIGKILL; each cell now imports torch for itself") == 1
 

@@ -1,10 +1,9 @@
 """The verb `logs`: the newest log of a cell, followed to its end; of a sweep, why its cells failed."""
 
 import json
-import threading
-import time
 from collections.abc import Callable
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 
@@ -19,7 +18,6 @@ Capture = pytest.CaptureFixture[str]
 @pytest.fixture(autouse=True)
 def here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
-    monkeypatch.setattr(module, "POLL_S", 0.02)
 
 
 def cell(cell_id: str, state: str, *texts: str, reason: str | None = None) -> Path:
@@ -46,17 +44,10 @@ def logs(capsys: Capture, *argv: str) -> tuple[str, str]:
     return capsys.readouterr()
 
 
-def later(*actions: Callable[[], object]) -> threading.Thread:
-    """Do them, one after the other, with time between for whoever looks on."""
-
-    def run() -> None:
-        for action in actions:
-            time.sleep(0.15)
-            action()
-
-    thread = threading.Thread(target=run)
-    thread.start()
-    return thread
+def at_each_wait(monkeypatch: pytest.MonkeyPatch, *actions: Callable[[], object]) -> None:
+    """Do them one by one, each time that the follower waits; one wait too many raises StopIteration."""
+    left = iter(actions)
+    monkeypatch.setattr(module, "time", SimpleNamespace(sleep=lambda seconds: next(left)()))
 
 
 def test_the_newest_log(capsys: Capture) -> None:
@@ -129,7 +120,7 @@ def test_a_mistake_is_one_line(argv: list[str], said: str, capsys: Capture) -> N
     assert out == "" and said in err and len(err.splitlines()) == 1
 
 
-def test_following_ends_with_the_cell(capsys: Capture) -> None:
+def test_following_ends_with_the_cell(capsys: Capture, monkeypatch: pytest.MonkeyPatch) -> None:
     path = cell("aaa111", "running", "begun\n")
     log = path / "attempts" / "1" / "log.txt"
 
@@ -140,26 +131,24 @@ def test_following_ends_with_the_cell(capsys: Capture) -> None:
         add(b"last words\n")()
         (path / "status.json").write_text(json.dumps({"state": "failed", "reason": "boom"}))
 
+    at_each_wait(monkeypatch, add(b"half a char \xc3"), add(b"\xa4\n"), end, (path / "DONE").touch)
     with CellDir(path).lock():
-        thread = later(add(b"half a char \xc3"), add(b"\xa4\n"), end)
-        timer = threading.Timer(0.6, (path / "DONE").touch)
-        timer.start()
         out, err = logs(capsys, "aaa111", "-f")
-    thread.join()
     assert out == "begun\nhalf a char ä\nlast words\n"
     assert err.splitlines()[-1] == "rlvr_sweep: done"
 
 
-def test_following_waits_for_the_start_and_goes_over_to_a_new_attempt(capsys: Capture) -> None:
+def test_following_waits_for_the_start_and_goes_over_to_a_new_attempt(
+    capsys: Capture, monkeypatch: pytest.MonkeyPatch
+) -> None:
     path = cell("aaa111", "pending")
 
     def begin(attempt: int) -> Callable[[], object]:
         return lambda: write_log(path, attempt, f"attempt {attempt}\n")
 
+    at_each_wait(monkeypatch, begin(1), begin(2), (path / "DONE").touch)
     with CellDir(path).lock():
-        thread = later(begin(1), begin(2), (path / "DONE").touch)
         out, err = logs(capsys, "aaa111", "-f")
-    thread.join()
     assert out == "attempt 1\nattempt 2\n"
     assert "has not started; waiting for it" in err and "attempts/2/log.txt" in err
 

@@ -4,7 +4,6 @@ import json
 import re
 import subprocess
 import sys
-import threading
 import time
 from pathlib import Path
 from typing import Any
@@ -205,11 +204,15 @@ def test_only_the_ends_of_files_are_read(capsys: Capture, monkeypatch: pytest.Mo
     assert (row["step"], row["seconds_per_step"]) == (10, 0.75)
 
 
-def test_watching_ends_when_all_is_over(capsys: Capture) -> None:
+def done_at_the_first_wait(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(module.time, "sleep", lambda seconds: (path / "DONE").write_text("{}"))
+
+
+def test_watching_ends_when_all_is_over(capsys: Capture, monkeypatch: pytest.MonkeyPatch) -> None:
     made("failed", seed=1, trained=0)
     path = made("running", seed=0, trained=2)
+    done_at_the_first_wait(path, monkeypatch)
     with CellDir(path).lock():
-        threading.Timer(0.4, lambda: (path / "DONE").write_text("{}")).start()
         assert main(["status", "--watch", "0.1"]) == 0
     assert capsys.readouterr().out.splitlines() == ["2 cells: 1 running, 1 failed", "2 cells: 1 failed, 1 done"]
 
@@ -217,8 +220,8 @@ def test_watching_ends_when_all_is_over(capsys: Capture) -> None:
 def test_watching_redraws_on_a_terminal(capsys: Capture, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("FORCE_COLOR", "1")  # rich takes it for a terminal
     path = made("running", trained=2)
+    done_at_the_first_wait(path, monkeypatch)
     with CellDir(path).lock():
-        threading.Timer(0.3, lambda: (path / "DONE").write_text("{}")).start()
         assert main(["status", "--watch", "0.1"]) == 0
     out = capsys.readouterr().out
     assert "1 running" in out and "1 done" in out and "\x1b[1A" in out

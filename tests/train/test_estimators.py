@@ -237,7 +237,7 @@ def run(directories: list[CellDir], ranks: int) -> None:
     environment = os.environ | {"PYTHONPATH": str(PROBE.parents[2])}
     paths = [str(directory.path) for directory in directories]
     done = subprocess.run(
-        [sys.executable, *launch, str(PROBE), *paths], env=environment, capture_output=True, text=True, timeout=540
+        [sys.executable, *launch, str(PROBE), *paths], env=environment, capture_output=True, text=True, timeout=1800
     )
     assert done.returncode == 0, done.stderr[-3000:]
 

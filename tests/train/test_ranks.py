@@ -80,7 +80,7 @@ def test_a_reward_that_fails_on_one_rank_hangs_nobody(
     lines = ["compute.ranks=2", "compute.device=cpu", "algo.rollouts=2", "algo.temperature=2"]
     directory = make_cell(*lines, "reward=plugin", "reward.function=failing_for_tests:score")
     process = start(directory)
-    assert process.wait(200) == 0, process.communicate()[1]
+    assert process.wait(600) == 0, process.communicate()[1]
     rows = pq.read_table(directory.path / "rollouts" / "part-00001.parquet").to_pylist()
     assert [row["reward"] is None for row in rows] == [True, True, False, False] * 2 + [True] * 8
     assert all(row["advantage"] == 0 for row in rows if row["reward"] is None)

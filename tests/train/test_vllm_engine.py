@@ -122,12 +122,12 @@ def test_the_push_is_timed_apart_from_the_sampling() -> None:
     engine = Engine()
     trainer = a_trainer(engine, sleeps=False)
     push = trainer.vllm_generation.sync_weights
-    trainer.vllm_generation.sync_weights = lambda: (time.sleep(0.05), push())
+    trainer.vllm_generation.sync_weights = lambda: (time.sleep(0.5), push())
     backend = colocated(trainer)
     backend.generate([[5]], Sampling(1, 1.0), seeds=[1])
-    assert backend.waking >= 0.05
+    assert backend.waking >= 0.5
     backend.generate([[5]], Sampling(1, 1.0), seeds=[1])
-    assert backend.waking < 0.05  # the engine has those weights
+    assert backend.waking < 0.5  # the engine has those weights
 
 
 @pytest.mark.usefixtures("requests")
