@@ -57,8 +57,6 @@ KillWait=2
 MinJobAge=3600
 ReturnToService=2
 SlurmdTimeout=10
-MessageTimeout=60
-BatchStartTimeout=60
 SlurmctldParameters=preempt_send_user_signal
 SlurmdParameters=config_overrides
 SchedulerParameters=batch_sched_delay=0,sched_interval=1,bf_interval=1
