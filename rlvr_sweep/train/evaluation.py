@@ -8,7 +8,7 @@ import time
 from pathlib import Path
 from typing import Any
 
-from accelerate.utils import gather_object
+from accelerate.utils import broadcast_object_list, gather_object
 from transformers import TrainerCallback
 
 from rlvr_sweep.config.schema import Cell
@@ -49,9 +49,10 @@ class Evaluation(TrainerCallback):
         return step == batch.optimizer_steps or bool(period and step % period == 0)
 
     def is_owed(self, step: int) -> bool:
-        """Whether the evaluation of this step is due and not on disk."""
-        there = all(is_sound(path(self.cell_dir, task.name, step)) for task in self.tasks)
-        return self._is_due(step) and not there
+        """Whether the evaluation of this step is due and not on disk, as the first rank sees it: on a disk of several
+        nodes another may see it later, and ranks that differ would wait for each other. All must call it."""
+        there = [all(is_sound(path(self.cell_dir, task.name, step)) for task in self.tasks)]
+        return self._is_due(step) and not broadcast_object_list(there)[0]
 
     def evaluate(self, step: int) -> None:
         """All benchmarks at this optimizer step."""

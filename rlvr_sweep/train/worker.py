@@ -110,6 +110,7 @@ def train(directory: CellDir, *, say: Callable[..., None], is_main: bool, began:
     if cell.compute.backend == "hf":
         leave_out_vllm()
     import torch
+    from accelerate.utils import broadcast_object_list
     from datasets import Dataset
     from transformers import PrinterCallback
 
@@ -202,7 +203,9 @@ def train(directory: CellDir, *, say: Callable[..., None], is_main: bool, began:
         stopping.accelerator = trainer.accelerator
         evaluation.trainer, evaluation.phases = trainer, phases
         ranks, zero = trainer.accelerator.num_processes, cell.compute.zero
+        # All go by what the first rank sees, which waits for the others' look before it removes any.
         checkpoint = checkpoints.newest(directory.path / "checkpoints", ranks=ranks, zero=zero)
+        [checkpoint] = broadcast_object_list([checkpoint])
         trainer.accelerator.wait_for_everyone()
         if recorder is not None:
             checkpoints.discard_incomplete(directory.path / "checkpoints")
