@@ -8,6 +8,7 @@ import sys
 import time
 from collections.abc import Callable
 from pathlib import Path
+from typing import IO
 
 import pytest
 
@@ -65,10 +66,11 @@ def test_a_cell_that_crashes_leaves_its_reason_and_its_log(tmp_path: Path, capfd
     assert "log.txt" in capfd.readouterr().out
 
 
-def start(runs: Path) -> subprocess.Popen:
+def start(runs: Path, out: IO[str] | None = None) -> subprocess.Popen:
     code = "import sys; from rlvr_sweep.__main__ import main; sys.exit(main(sys.argv[1:]))"
     command = [sys.executable, "-c", f"import signal; signal.signal(2, signal.default_int_handler); {code}"]
-    return subprocess.Popen([*command, *TINY, "algo.rollouts=40", f"runs={runs}"], start_new_session=True)
+    lines = [*TINY, "algo.rollouts=40", f"runs={runs}"]
+    return subprocess.Popen([*command, *lines], start_new_session=True, stdout=out)
 
 
 def wait_for(condition: Callable[[], object], seconds: float = 600) -> None:
@@ -110,13 +112,14 @@ def test_ctrl_c_writes_a_checkpoint_and_the_next_start_goes_on(tmp_path: Path) -
 
 
 def test_ctrl_c_twice_kills(tmp_path: Path) -> None:
-    runs = tmp_path / "runs"
-    process = start(runs)
+    runs, said = tmp_path / "runs", tmp_path / "said"
+    with said.open("w") as out:
+        process = start(runs, out)
     wait_for(lambda: steps(runs) >= 1)
     worker = only_cell(runs).read_status()["pid"]
     os.kill(worker, signal.SIGSTOP)  # a worker that does not answer
     process.send_signal(signal.SIGINT)
-    time.sleep(1)
+    wait_for(lambda: "Ctrl-C again kills" in said.read_text())
     assert process.poll() is None
     process.send_signal(signal.SIGINT)
     assert process.wait(30) == 75
