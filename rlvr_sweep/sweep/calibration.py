@@ -157,9 +157,8 @@ class Calibration:
         wanted, mean = work(cell), self.mean_tokens_of(cell)
         completions = wanted["sampled"] / self.work["sampled"] / self.more(cell)
         generated = completions * mean / self.mean_tokens
-        if (
-            self.unit == "GPU" and self.parameters is not None
-        ):  # where sampling more at once costs little: each step reads all weights
+        # On a GPU sampling more at once costs little: each step reads all weights.
+        if self.unit == "GPU" and self.parameters is not None:
             here = self._decode_bytes(cell, wanted, cell.compute.ranks, cell.compute.generate_batch, mean)
             generated = here / self._decode_bytes(
                 cell, self.work, self.setting["ranks"], self.manner["generate_batch"], self.mean_tokens

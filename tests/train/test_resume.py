@@ -5,6 +5,7 @@ import json
 import os
 import signal
 from collections.abc import Callable
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -29,6 +30,20 @@ DYNAMIC = ["estimator=dapo", "clip=dapo", "reward=random", "reward.gamma=0.2"]
 
 def run(directory: CellDir) -> bool:
     return worker.train(directory, say=directory.status, is_main=True, began=0.0)
+
+
+@pytest.fixture(scope="module")
+def straight(tmp_path_factory: pytest.TempPathFactory) -> Callable[..., CellDir]:
+    """straight("reward=random") -> a cell that ran to its end undisturbed; made once, and only read."""
+
+    @cache
+    def make(*overrides: str) -> CellDir:
+        lines = [*TINY, *overrides, f"runs={tmp_path_factory.mktemp('straight')}"]
+        directory = CellDir.create(compose_or_refuse(lines, multirun=False)[0])
+        assert run(directory)
+        return directory
+
+    return make
 
 
 def record(directory: CellDir) -> dict[str, str]:
@@ -96,27 +111,33 @@ def test_a_checkpoint_is_as_large_as_plan_says(
     ],
 )
 def test_a_stopped_cell_goes_on_in_the_middle_of_a_rollout(
-    overrides: list[str], make_cell: Callable[..., CellDir], monkeypatch: pytest.MonkeyPatch
+    overrides: list[str],
+    make_cell: Callable[..., CellDir],
+    monkeypatch: pytest.MonkeyPatch,
+    straight: Callable[..., CellDir],
 ) -> None:
-    straight, stopped = make_cell(*overrides, runs="straight"), make_cell(*overrides, runs="stopped")
-    assert run(straight)
+    stopped = make_cell(*overrides)
     at_step(
         monkeypatch, 2, lambda: os.kill(os.getpid(), signal.SIGUSR1)
     )  # seen at the end of step 3 of 8, the first of its rollout
     assert not run(stopped)
     assert [p.name for p in (stopped.path / "checkpoints").iterdir()] == ["checkpoint-3"]
     assert run(stopped)
-    assert record(stopped) == record(straight)
+    assert record(stopped) == record(straight(*overrides))
 
 
 @pytest.mark.parametrize(("ends", "before", "after"), [("stopped", 4, 2), ("stopped", 2, 4), ("killed", 4, 2)])
 def test_what_goes_on_with_other_micro_batches_makes_the_same_updates(
-    ends: str, before: int, after: int, make_cell: Callable[..., CellDir], monkeypatch: pytest.MonkeyPatch
+    ends: str,
+    before: int,
+    after: int,
+    make_cell: Callable[..., CellDir],
+    monkeypatch: pytest.MonkeyPatch,
+    straight: Callable[..., CellDir],
 ) -> None:
     """After the GPU's memory was used up, say: in the middle of a rollout, or between two."""
-    straight = make_cell("estimator.kl=0.1", "compute.micro_batch=4", runs="straight")
-    other = make_cell("estimator.kl=0.1", f"compute.micro_batch={before}", runs="other")
-    assert run(straight)
+    undisturbed = straight("estimator.kl=0.1", "compute.micro_batch=4")
+    other = make_cell("estimator.kl=0.1", f"compute.micro_batch={before}")
     if ends == "stopped":
         at_step(monkeypatch, 2, lambda: os.kill(os.getpid(), signal.SIGUSR1))
         assert not run(other)
@@ -127,31 +148,33 @@ def test_what_goes_on_with_other_micro_batches_makes_the_same_updates(
     lines = [*TINY, "estimator.kl=0.1", f"compute.micro_batch={after}", f"runs={other.path.parent}"]
     other.update(compose_or_refuse(lines, multirun=False)[0])
     assert other.cell.compute.micro_batch == after and run(other)
-    rows = [pq.read_table(each.path / "rollouts").select(["text"]) for each in (straight, other)]
+    rows = [pq.read_table(each.path / "rollouts").select(["text"]) for each in (undisturbed, other)]
     assert rows[0] == rows[1]
-    mine, theirs = metrics(straight), metrics(other)
+    mine, theirs = metrics(undisturbed), metrics(other)
     for key in ("grad_norm", "loss", "ratio/max"):
         assert [row[key] for row in theirs] == pytest.approx([row[key] for row in mine], rel=1e-3, abs=1e-6)
 
 
 @pytest.mark.parametrize(("step", "overrides"), [(1, []), (4, []), (7, []), (5, DYNAMIC)])
 def test_a_killed_cell_starts_from_its_newest_checkpoint(
-    step: int, overrides: list[str], make_cell: Callable[..., CellDir], monkeypatch: pytest.MonkeyPatch
+    step: int,
+    overrides: list[str],
+    make_cell: Callable[..., CellDir],
+    monkeypatch: pytest.MonkeyPatch,
+    straight: Callable[..., CellDir],
 ) -> None:
-    straight, killed = make_cell(*overrides, runs="straight"), make_cell(*overrides, runs="killed")
-    assert run(straight)
+    killed = make_cell(*overrides)
     at_step(monkeypatch, step, kill)
     with pytest.raises(Killed):
         run(killed)
     assert run(killed)
-    assert record(killed) == record(straight)
+    assert record(killed) == record(straight(*overrides))
 
 
 def test_an_incomplete_checkpoint_is_ignored(
-    make_cell: Callable[..., CellDir], monkeypatch: pytest.MonkeyPatch
+    make_cell: Callable[..., CellDir], monkeypatch: pytest.MonkeyPatch, straight: Callable[..., CellDir]
 ) -> None:
-    straight, broken = make_cell(runs="straight"), make_cell(runs="broken")
-    assert run(straight)
+    broken = make_cell()
     at_step(monkeypatch, 5, kill)
     with pytest.raises(Killed):
         run(broken)
@@ -162,7 +185,7 @@ def test_an_incomplete_checkpoint_is_ignored(
         run(broken)
     assert not checkpoint.exists()
     assert run(broken)
-    assert record(broken) == record(straight)
+    assert record(broken) == record(straight())
 
 
 def flip(file: Path) -> None:
@@ -186,10 +209,10 @@ def test_a_damaged_checkpoint_is_named_and_set_aside(
     said: str,
     make_cell: Callable[..., CellDir],
     monkeypatch: pytest.MonkeyPatch,
+    straight: Callable[..., CellDir],
     capfd: pytest.CaptureFixture[str],
 ) -> None:
-    straight, killed = make_cell(runs="straight"), make_cell(runs="killed")
-    assert run(straight)
+    killed = make_cell()
     at_step(monkeypatch, 5, kill)
     with pytest.raises(Killed):
         run(killed)
@@ -199,7 +222,7 @@ def test_a_damaged_checkpoint_is_named_and_set_aside(
     err = capfd.readouterr().err
     assert f"damaged ({said}" in err
     assert "set aside as damaged-checkpoint-4" in err
-    assert record(killed) == record(straight)
+    assert record(killed) == record(straight())
 
 
 def test_a_damaged_record_is_one_line(
@@ -242,13 +265,12 @@ def test_a_kill_before_done_does_not_train_again(
 
 
 def test_an_evaluation_that_a_stop_put_off_is_made_up_for(
-    make_cell: Callable[..., CellDir], monkeypatch: pytest.MonkeyPatch
+    make_cell: Callable[..., CellDir], monkeypatch: pytest.MonkeyPatch, straight: Callable[..., CellDir]
 ) -> None:
-    straight, stopped = make_cell(runs="straight"), make_cell(runs="stopped")
-    assert run(straight)
+    stopped = make_cell()
     for step in (3, 7):  # seen at the end of step 4, where an evaluation is due, and of step 8, the last
         at_step(monkeypatch, step, lambda: os.kill(os.getpid(), signal.SIGTERM))
         assert not run(stopped)
         assert not (stopped.path / "evals" / "add" / f"step-{step + 1:06d}.parquet").exists()
     assert run(stopped)
-    assert record(stopped) == record(straight)
+    assert record(stopped) == record(straight())
