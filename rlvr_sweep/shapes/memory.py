@@ -219,10 +219,9 @@ def _generation(
         sleeps = compute.vllm_sleep
         return {"engine" if sleeps else "resident_engine": engine}
     at_once = min(compute.generate_batch or completions, completions)
-    # Rotary positions leave the keys in the residual stream's type, the values in the computation's.
-    width = (
-        sizes.kv_bytes_per_token(half) // 2 + sizes.kv_bytes_per_token(residual if not cell.model.lora else half) // 2
-    )
+    # Rotary positions leave the keys in the residual stream's type, and transformers' cache of a window keeps them so.
+    keys = residual if sizes.has_window and not cell.model.lora else half
+    width = sizes.kv_bytes_per_token(half) // 2 + sizes.kv_bytes_per_token(keys) // 2
     tokens, rows, prompt = at_once * length, at_once, cell.algo.max_prompt_tokens
     for benchmark in cell.eval.benchmarks.values():
         most = benchmark.max_completion_tokens or cell.algo.max_completion_tokens

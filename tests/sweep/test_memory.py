@@ -55,13 +55,13 @@ def test_the_terms_of_a_whole_7b_on_one_gpu() -> None:
     # 4 sequences of 1024 + 3072 tokens: each of 28 layers' float32 input, one layer's insides, the last norm.
     one_layer = 32 * 3584 + 4 * 512 + 8 * 18944
     assert terms["activations"] == 4 * 4096 * (28 * 3584 * 4 + one_layer + 4 * 3584)
-    # 128 completions of 4096 tokens, 4 heads of 128 in 28 layers: keys in float32, values in bfloat16.
-    assert terms["kv_cache"] == 128 * 4096 * 28 * 4 * 128 * (4 + 2)
+    # 128 completions of 4096 tokens, 4 heads of 128 in 28 layers: keys and values in bfloat16.
+    assert terms["kv_cache"] == 128 * 4096 * 28 * 4 * 128 * (2 + 2)
     assert "step_gradients" not in terms and "buckets" not in terms and "reference" not in terms
 
 
 def test_the_cache_is_that_of_the_largest_generation() -> None:
-    a_token = 28 * 4 * 128 * (4 + 2)
+    a_token = 28 * 4 * 128 * (2 + 2)
     few = ["compute=gpu", "compute.generate_batch=8"]
     assert sizes.estimate(cell(*few)).terms["kv_cache"] == 64 * 4096 * a_token  # an evaluation's batch
     assert sizes.estimate(cell(*few, "eval.batch=2")).terms["kv_cache"] == 8 * 4096 * a_token
@@ -173,7 +173,7 @@ def test_lora_trains_little_and_keeps_the_base_in_bfloat16() -> None:
     assert found.trained == LORA_16
     assert found.terms["weights"] == 2 * QWEN_7B + 4 * LORA_16
     assert found.terms["optimizer"] == 8 * LORA_16
-    assert found.peak < 0.4 * sizes.estimate(cell("compute=gpu")).peak
+    assert found.peak < 0.45 * sizes.estimate(cell("compute=gpu")).peak
 
 
 def test_a_reference_model_and_copies_for_ranks_without_zero_count() -> None:
@@ -399,7 +399,7 @@ def test_a_launch_refuses_what_cannot_fit_before_it_starts(
     monkeypatch.setattr(local.CellProcess, "start", lambda *args, **kwargs: pytest.fail("it started"))
     lines = ["model=shape/qwen2_5_7b", "algo=spurious_rewards", "compute=gpu", "data=lab/add", "data.repeat=true"]
     assert main([*lines, "eval=none", f"runs={tmp_path}"]) == 2
-    assert capsys.readouterr().err.splitlines()[0].startswith("rlvr_sweep: shape/qwen2_5_7b takes about 174 GB a GPU")
+    assert capsys.readouterr().err.splitlines()[0].startswith("rlvr_sweep: shape/qwen2_5_7b takes about 158 GB a GPU")
 
 
 def test_a_sweep_starts_no_more_than_may_offload_at_once(

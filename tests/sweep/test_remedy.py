@@ -12,6 +12,8 @@ from rlvr_sweep.sweep import memory
 from tests.conftest import H200
 
 VLLM = "compute.backend=vllm"
+FEWER = "compute.generate_batch=32 eval.batch=32"
+HALF = "compute.generate_batch=128 eval.batch=128"
 KEEP, LORA = "compute.gradient_checkpointing=false", "model.lora={rank: 16}"
 AUTO = "compute.gradient_checkpointing=auto"
 WASTEFUL = [
@@ -64,7 +66,7 @@ def test_what_is_advised_fits(preset: str, total: int, monkeypatch: pytest.Monke
 @pytest.mark.parametrize(
     ("lines", "total", "said"),
     [
-        ([], 80 << 30, f"write compute=zero3_x2 compute.generate_batch=32 eval.batch=32 on 2 GPUs, or {LORA} here"),
+        ([], 80 << 30, f"write compute=zero3_x2 {FEWER} on 2 GPUs, or {LORA} {HALF} here"),
         ([KEEP, "eval.batch=64"], H200, f"write compute=zero2_x8 on 8 GPUs, or {LORA} {AUTO} here"),
         ([LORA], 16 << 30, NOTHING),
     ],

@@ -48,6 +48,8 @@ def test_what_is_drawn_is_what_the_own_cache_draws(family: str, dtype: str) -> N
         found = model.generate(**prompts(), **how, past_key_values=cache)
     assert found.sequences.tolist() == expected.sequences.tolist()
     assert all(torch.equal(a, b) for a, b in zip(found.logits, expected.logits, strict=True))
+    if dtype != "float32" and family != "window":
+        assert {each.dtype for layer in cache.layers for each in (layer.keys, layer.values)} == {torch.bfloat16}
     assert found.past_key_values is cache and cache.get_seq_length() == WIDTH + NEW - 1
 
 
