@@ -122,8 +122,8 @@ class Calibration:
         )
 
     def basis(self, cell: Cell) -> str:
-        """As in: bench shape-qwen2_5_7b-zero2_x4-vllm-64x16-h200x4-92af06 on 4 x NVIDIA H200, an estimate for
-        completions of 825 tokens, without evaluations; and how this cell is not as what was measured."""
+        """As in: bench shape-qwen2_5_7b-zero2_x4-vllm-64x16-h200x4-46ce69 on 4 x NVIDIA H200, an estimate for
+        completions of 853 tokens, without evaluations; and how this cell is not as what was measured."""
         unlike = "; ".join(self.unlike(cell))
         shares = cell.compute.share < 1 if cell.compute.share else (self.parameters or 0) <= SMALL
         return (
@@ -183,10 +183,13 @@ class Calibration:
             left -= batch
         return read
 
+    def lacks_checkpoints(self, cell: Cell) -> bool:
+        """Whether this cell writes checkpoints, and what one takes was not measured."""
+        return self.checkpoint is None and bool(cell.compute.checkpoint_every)
+
     def lacks(self, cell: Cell) -> str:
         """What of this cell was not measured, and is not in its seconds."""
-        is_unknown = self.checkpoint is None and cell.compute.checkpoint_every
-        return "evaluations and checkpoints" if is_unknown else "evaluations"
+        return "evaluations and checkpoints" if self.lacks_checkpoints(cell) else "evaluations"
 
     def seconds(self, cell: Cell) -> float:
         """Of the whole cell with its start and its checkpoints, but for what it `lacks`."""
@@ -219,8 +222,8 @@ def read(folders: Iterable[Path]) -> list[Calibration]:
 
 def nearest(cell: Cell, found: Sequence[Calibration], *, unit: str) -> Calibration | None:
     """Of the calibrations that are like this cell on a GPU or on cores (`unit`) the one whose rollouts are most like
-    its own: twice the ranks are as far as twice the batch of a rank, then how they are made counts; None: there is
-    none."""
+    its own: twice the ranks are as far as twice the batch of a rank, then how they are made counts, and whether its
+    checkpoints are known; None: there is none."""
     free = {"device": None, "ranks": None}  # auto is either
     wanted = setting(cell) | free
     like = [one for one in found if one.unit == unit and one.setting | free == wanted]
@@ -233,8 +236,9 @@ def nearest(cell: Cell, found: Sequence[Calibration], *, unit: str) -> Calibrati
     like = [one for one in like if one.parameters == parameters]
     sampled = work(cell)["sampled"]
 
-    def distance(one: Calibration) -> tuple[float, float, int]:
+    def distance(one: Calibration) -> tuple[float, float, int, bool]:
         ranks, batch = one.more(cell), sampled / one.work["sampled"] / one.more(cell)  # of a rank
-        return round(abs(math.log(ranks)) + abs(math.log(batch)), 6), abs(math.log(ranks)), len(one.unlike(cell))
+        size = round(abs(math.log(ranks)) + abs(math.log(batch)), 6)
+        return size, abs(math.log(ranks)), len(one.unlike(cell)), one.lacks_checkpoints(cell)
 
     return min(like, key=distance, default=None)

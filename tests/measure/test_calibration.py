@@ -175,6 +175,13 @@ def test_of_one_size_that_made_alike_counts_and_what_differs_is_said(runs: Path,
     assert "bench seven on 4 x NVIDIA H200, an estimate" in (of(runs).basis or "")
 
 
+def test_of_two_alike_that_counts_whose_checkpoint_was_timed(runs: Path) -> None:
+    saved = document()["measured"] | {"checkpoint": 50.0}
+    keep(runs, document())
+    keep(runs, document(name="timed", measured=saved))
+    assert "bench timed on 4 x NVIDIA H200, an estimate" in (of(runs, "compute.checkpoint_every=10").basis or "")
+
+
 def test_what_generates_by_hugging_face_does_not_ask_for_vllms_settings() -> None:
     one = calibration.Calibration.of(document())
     cell = composed("compute.backend=hf", "compute.vllm_sleep=false", "compute.generate_batch=16").cell

@@ -53,6 +53,12 @@ def cached(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[..., Non
     return fill
 
 
+def test_attention_is_not_planned_anew_for_each_length(tmp_path: Path) -> None:
+    torch.backends.cuda.enable_cudnn_sdp(True)
+    load(compose_or_refuse(["model=path", f"model.path={folder(tmp_path)}"], multirun=False)[0].cell)
+    assert not torch.backends.cuda.cudnn_sdp_enabled()
+
+
 def test_a_sound_folder_loads(tmp_path: Path) -> None:
     cell = compose_or_refuse(["model=path", f"model.path={folder(tmp_path)}"], multirun=False)[0].cell
     assert load(cell)[0].config.model_type == "qwen2"
