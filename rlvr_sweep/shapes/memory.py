@@ -26,6 +26,7 @@ TILE = (4096, 32768)  # tokens and words of vocabulary that TRL's fused LM head 
 ROOMY = 0.85  # of what there is: how much an estimate may take for activations to be kept
 PIECES = 1.25  # of activations that are kept in some passes and not in others: blocks of many sizes leave gaps
 BUCKET = 500_000_000  # elements that DeepSpeed reduces at a time
+SAVED_A_SECOND = 500_000_000  # bytes of a checkpoint; 0.6 to 1.2 GB were seen, on a machine's own disks
 
 Phase = Literal["generate", "update", "step"]
 # What is held in a phase, besides what is always held.
@@ -122,13 +123,18 @@ def estimate(cell: Cell, total: int | None = None) -> Estimate:
     return Estimate(count, trained, {name: size for name, size in terms.items() if size}, offloaded // compute.nodes)
 
 
+def saving_seconds(cell: Cell) -> float:
+    """What is reckoned for writing a checkpoint before one was timed; 0 where its size is not known."""
+    try:
+        return checkpoint_bytes(cell) / SAVED_A_SECOND
+    except Unknown:
+        return 0.0
+
+
 def checkpoint_bytes(cell: Cell) -> int:
     """What a checkpoint takes of the disk, with its optimizer; while one is written the one before is still there.
-    0 where none is written; Unknown as `estimate`. Left out: the tokenizer, random states, a rollout that it is in the
-    middle of."""
+    Unknown as `estimate`. Left out: the tokenizer, random states, a rollout that it is in the middle of."""
     compute, lora = cell.compute, cell.model.lora
-    if not compute.checkpoint_every:
-        return 0
     sizes = sizes_of(cell)
     trained = sizes.lora_parameters(lora.rank, lora.targets) if lora else sizes.parameters
     width = 2 if compute.zero and cell.model.dtype == "bfloat16" else 4  # of what is trained

@@ -114,7 +114,7 @@ def disk_lines(cells: Sequence[Cell], runs: Path) -> list[str]:
     largest = 0
     for cell in cells:
         try:
-            largest = max(largest, checkpoint_bytes(cell))
+            largest = max(largest, checkpoint_bytes(cell) if cell.compute.checkpoint_every else 0)
         except Unknown:
             continue
     if largest < SMALL:

@@ -22,12 +22,14 @@ from rlvr_sweep.cell_dir import CellDir, Locked, write_atomically
 from rlvr_sweep.config.schema import Cluster
 from rlvr_sweep.config.tree import launch_dir
 from rlvr_sweep.errors import UserError
+from rlvr_sweep.shapes.memory import saving_seconds
 from rlvr_sweep.sweep.manifest import Manifest
 from rlvr_sweep.sweep.queue import Unknown, ask
 from rlvr_sweep.sweep.slots import Need, need
 from rlvr_sweep.sweep.snapshot import snapshot
 
 CORES_A_GPU = 8
+NOTICE_S = 120  # before the time limit, besides what is reckoned for a checkpoint
 ARRAY = 1000  # tasks in an array where the cluster's own limit is not known
 
 
@@ -39,6 +41,7 @@ class Request:
     nodes: int
     gpus: int
     cpus: int
+    signal_s: int
 
 
 def request(cells: Sequence[CellDir]) -> Request:
@@ -51,7 +54,9 @@ def request(cells: Sequence[CellDir]) -> Request:
     needs = [_need(directory) for directory in cells]
     gpus = cluster.gpus if cluster.gpus is not None else max(n.gpus for n in needs)
     cores = max(n.cores for n in needs) * min(cluster.pack, len(cells))
-    return Request(cluster, compute.nodes, gpus, cluster.cpus or (CORES_A_GPU * gpus if gpus else cores))
+    cpus = cluster.cpus or (CORES_A_GPU * gpus if gpus else cores)
+    signal_s = cluster.signal_s or NOTICE_S + round(max(saving_seconds(directory.cell) for directory in cells))
+    return Request(cluster, compute.nodes, gpus, cpus, signal_s)
 
 
 def _is_lab(directory: CellDir) -> bool:
@@ -150,6 +155,7 @@ def render(asked: Request, *, tasks: int, name: str, submission: Path, code: Pat
         nodes=asked.nodes,
         gpus=asked.gpus,
         cpus=asked.cpus,
+        signal_s=asked.signal_s,
         tasks=tasks,
         name=name,
         submission=submission,

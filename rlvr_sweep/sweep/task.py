@@ -27,6 +27,7 @@ from rlvr_sweep.sweep.queue import Unknown, ask
 from rlvr_sweep.sweep.state import read
 
 LEFT_OVER_S = 120  # how long a former attempt of a requeued task may take to end
+AFTER_S = 30  # before the time limit, for what is left to do after a checkpoint
 MOST_OF_IT = 0.5  # of the time limit: a cell that gets nowhere in less was only stopped early
 
 
@@ -53,7 +54,7 @@ def _run(directories: Sequence[CellDir], job: str, asked: list[int]) -> int:
     environment, left = {JOB: job}, _seconds_left(job)
     if left is not None:
         # By the node's own clock; the controller's may differ. Some seconds stay for what is left to do after a save.
-        environment[DEADLINE] = str(time.time() + left - min(30, cell.cluster.signal_s / 2))
+        environment[DEADLINE] = str(time.time() + left - min(AFTER_S, (cell.cluster.signal_s or 2 * AFTER_S) / 2))
     before = {directory: _saved(directory) for directory in missing}
     for directory in missing:
         _wait_for_left_over(directory, asked)

@@ -6,6 +6,10 @@ from typing import Any
 
 from transformers import TrainerCallback
 
+from rlvr_sweep.train.stopping import Stopping
+
+LONGER = 1.5  # than the last checkpoint the next may take: disks are shared
+
 
 class Clock(TrainerCallback):
     """Wall seconds of the last optimizer step, from its first micro-batch to the optimizer, without evaluations and
@@ -53,14 +57,16 @@ class Phases:
 
 class Saving(TrainerCallback):
     """The phase from the end of a step whose checkpoint is written until it is. It must be the last of the callbacks:
-    others ask for checkpoints."""
+    others ask for checkpoints. `stopping` learns how long the next may take."""
 
-    def __init__(self, phases: Phases) -> None:
-        self._phases, self._former = phases, ""
+    def __init__(self, phases: Phases, stopping: Stopping) -> None:
+        self._phases, self._stopping = phases, stopping
+        self._former, self._began = "", 0.0
 
     def on_step_end(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
         if control.should_save:
-            self._former = self._phases.enter("checkpoint")
+            self._former, self._began = self._phases.enter("checkpoint"), time.perf_counter()
 
     def on_save(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
         self._phases.enter(self._former)
+        self._stopping.saving = LONGER * (time.perf_counter() - self._began)

@@ -20,10 +20,12 @@ from rlvr_sweep.protocol import DEADLINE, STOP_FILE
 
 
 class Stopping(TrainerCallback):
-    """Sets `should_save` and `should_training_stop` once any rank was asked to stop."""
+    """Sets `should_save` and `should_training_stop` once any rank was asked to stop, or the deadline is too near for
+    more than a checkpoint, which takes `saving` seconds."""
 
-    def __init__(self) -> None:
+    def __init__(self, saving: float = 0.0) -> None:
         self.requested = False
+        self.saving = saving
         self._deadline = float(os.environ.get(DEADLINE, "inf"))
         self._file = Path(os.environ[STOP_FILE]) if STOP_FILE in os.environ else None
         self._longest_step = 0.0
@@ -40,13 +42,13 @@ class Stopping(TrainerCallback):
 
     def on_step_end(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
         self._longest_step = max(self._longest_step, time.time() - self._step_began)
-        # Another step may take as long as the longest so far; saving takes time too.
-        self.stops_before(2 * self._longest_step, control)
+        self.stops_before(2 * self._longest_step, control)  # another may take as long as the longest so far
 
     def stops_before(self, seconds: float, control: Any) -> bool:
-        """Whether all ranks save and leave now: one was asked to, or has no `seconds` left. All must call it."""
+        """Whether all ranks save and leave now: one was asked to, or has no `seconds` left before it must save. All
+        must call it."""
         asked = self.requested or (self._file is not None and self._file.exists())
-        stop = asked or time.time() + seconds > self._deadline
+        stop = asked or time.time() + seconds + self.saving > self._deadline
         if self.accelerator.num_processes > 1:
             flag = torch.tensor([int(stop)], device=self.accelerator.device)
             stop = bool(self.accelerator.reduce(flag, reduction="sum").item())

@@ -115,7 +115,7 @@ def train(directory: CellDir, *, say: Callable[..., None], is_main: bool, began:
     from transformers import PrinterCallback
 
     from rlvr_sweep.grading.pool import Grader
-    from rlvr_sweep.shapes.memory import kept_tokens
+    from rlvr_sweep.shapes.memory import kept_tokens, saving_seconds
     from rlvr_sweep.train.arguments import arguments
     from rlvr_sweep.train.environment import environment
     from rlvr_sweep.train.evaluation import Evaluation
@@ -156,7 +156,7 @@ def train(directory: CellDir, *, say: Callable[..., None], is_main: bool, began:
             attempt / "env.json", json.dumps(environment(cell, use_cpu=use_cpu, kept=kept), indent=1) + "\n"
         )
         _check_content(directory)
-    stopping, clock, phases = Stopping(), Clock(), Phases(began, say)
+    stopping, clock, phases = Stopping(saving_seconds(cell)), Clock(), Phases(began, say)
     phases.enter("load")
     model, tokenizer = load(cell)
     here = int(os.environ.get("LOCAL_WORLD_SIZE", "1"))
@@ -195,7 +195,7 @@ def train(directory: CellDir, *, say: Callable[..., None], is_main: bool, began:
             train_dataset=Dataset.from_list(problems.visits),
             processing_class=tokenizer,
             peft_config=lora(cell),
-            callbacks=[clock, stopping, evaluation, Progress(say), Saving(phases)],
+            callbacks=[clock, stopping, evaluation, Progress(say), Saving(phases, stopping)],
         )
         trainer.remove_callback(PrinterCallback)  # every number is in metrics.jsonl
         if cell.compute.zero == 3:

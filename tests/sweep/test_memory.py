@@ -338,7 +338,6 @@ def test_where_a_config_comes_from() -> None:
         (["compute=zero2_x4"], 121.8),  # bfloat16 weights twice, a float32 copy, two moments
         (["compute=zero3_x2"], 106.6),
         (["compute=gpu", "model.lora={rank: 16}"], 0.484),
-        (["compute=gpu", "compute.checkpoint_every=0"], 0.0),
     ],
 )
 def test_what_a_checkpoint_of_7b_takes(lines: list[str], gigabytes: float) -> None:

@@ -66,6 +66,12 @@ def test_what_the_cluster_choice_says_is_asked_for(tmp_path: Path) -> None:
     assert f"'{tmp_path}/a folder/1'" in lines[-1]  # quoted
 
 
+@pytest.mark.parametrize(("line", "wanted"), [("seed=0", 120 + 244), ("cluster.signal_s=60", 60)])
+def test_a_large_checkpoint_has_time_to_be_written(tmp_path: Path, line: str, wanted: int) -> None:
+    large = ["model=shape/qwen2_5_7b", "compute=zero2_x4", "algo.prompts_per_rollout=16"]  # 122 GB
+    assert f"#SBATCH --signal=B:USR1@{wanted}" in script(tmp_path, *large, line)
+
+
 def test_cells_on_cores_ask_for_no_gpu(tmp_path: Path) -> None:
     lines = script(tmp_path, "seed=0,1", "compute=cpu", "cluster.pack=3", "cluster.requeue=false")
     assert "#SBATCH --cpus-per-task=2" in lines
