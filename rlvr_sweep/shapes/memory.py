@@ -137,13 +137,9 @@ def checkpoint_bytes(cell: Cell) -> int:
     compute, lora = cell.compute, cell.model.lora
     sizes = sizes_of(cell)
     trained = sizes.lora_parameters(lora.rank, lora.targets) if lora else sizes.parameters
-    width = 2 if compute.zero and cell.model.dtype == "bfloat16" else 4  # of what is trained
-    size = trained * (width + 8)  # with Adam's two moments in float32
-    if compute.zero:
-        size += trained * 4  # the float32 copy that DeepSpeed's Adam updates
-    if compute.zero in (1, 2):  # its own file has the weights again, and the model's a tied head beside the embedding
-        tied = sizes.vocabulary * sizes.hidden if sizes.is_tied and not lora else 0
-        size += (trained + tied) * width
+    size = trained * 12  # float32 weights, those that Adam updates, and its two moments
+    if compute.zero in (1, 2):  # and those to compute with
+        size += trained * (2 if cell.model.dtype == "bfloat16" else 4)
     return size
 
 

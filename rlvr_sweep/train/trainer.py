@@ -262,6 +262,11 @@ class RLVRTrainer(GRPOTrainer):
     def _buffer_file(self, checkpoint: str | Path) -> Path:
         return Path(checkpoint) / f"rollout-rank{self.accelerator.process_index}.pt"
 
+    def save_model(self, output_dir: str | None = None, _internal_call: bool = False) -> None:
+        # In a checkpoint DeepSpeed's own files have the weights, and nothing else is read of them.
+        if not (_internal_call and self.is_deepspeed_enabled):
+            super().save_model(output_dir, _internal_call)
+
     def _save_checkpoint(self, model: Any, trial: Any) -> None:
         super()._save_checkpoint(model, trial)
         checkpoint = Path(self._get_output_dir(trial=trial)) / f"checkpoint-{self.state.global_step}"

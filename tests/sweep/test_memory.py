@@ -335,8 +335,8 @@ def test_where_a_config_comes_from() -> None:
     ("lines", "gigabytes"),
     [
         (["compute=gpu"], 91.4),  # float32 weights and two moments
-        (["compute=zero2_x4"], 121.8),  # bfloat16 weights twice, a float32 copy, two moments
-        (["compute=zero3_x2"], 106.6),
+        (["compute=zero2_x4"], 106.6),  # bfloat16 weights, a float32 copy, two moments
+        (["compute=zero3_x2"], 91.4),
         (["compute=gpu", "model.lora={rank: 16}"], 0.484),
     ],
 )
@@ -348,9 +348,9 @@ def test_plan_says_what_checkpoints_take_of_the_disk(
     capsys: pytest.CaptureFixture[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.chdir(tmp_path)
-    monkeypatch.setattr(shutil, "disk_usage", lambda place: SimpleNamespace(free=243_000_000_000))
+    monkeypatch.setattr(shutil, "disk_usage", lambda place: SimpleNamespace(free=213_000_000_000))
     lines = ["model=shape/qwen2_5_7b", "compute=zero2_x4"]
-    said = "disk: a checkpoint of about 122 GB a cell, two at once while one is written; 243 GB free in"
+    said = "disk: a checkpoint of about 107 GB a cell, two at once while one is written; 213 GB free in"
     assert f"{said} runs, too little\n" in plan(capsys, *lines)
     assert "too little" not in plan(capsys, *lines, "model.lora={rank: 64}")
     assert "a checkpoint" not in plan(capsys, *lines, "compute.checkpoint_every=0")

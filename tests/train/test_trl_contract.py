@@ -22,6 +22,7 @@ HOOKS = {  # name -> parameters our override relies on
     "_prepare_inputs": ["self", "generation_batch"],
     "_compute_loss": ["self", "model", "inputs"],
     "_save_checkpoint": ["self", "model", "trial"],
+    "save_model": ["self", "output_dir", "_internal_call"],
     "_load_rng_state": ["self", "checkpoint"],
     "log": ["self", "logs", "start_time"],
 }

@@ -79,6 +79,7 @@ CELLS = {  # name -> (ZeRO, further overrides, how it is run: to its end, or sto
     "zero2-stopped": (2, [], ("@2",)),
     "zero3": (3, [], ("",)),
     "zero3-resumed": (3, [], ("@2", "")),
+    "half3-stopped": (3, HALF, ("@2",)),
     "half": (2, HALF, ("",)),
     "half-resumed": (2, HALF, ("@2", "")),
     "lora2": (2, LORA, ("",)),
@@ -187,8 +188,9 @@ def test_what_vllm_is_given_of_an_adapter_in_shards_is_the_merged_model(name: st
 
 
 @pytest.mark.slow
-def test_a_checkpoint_is_as_large_as_plan_says(ran: dict[str, CellDir]) -> None:
-    stopped = ran["zero2-stopped"]
+@pytest.mark.parametrize("name", ["zero2-stopped", "half3-stopped"])
+def test_a_checkpoint_is_as_large_as_plan_says(name: str, ran: dict[str, CellDir]) -> None:
+    stopped = ran[name]
     [checkpoint] = (stopped.path / "checkpoints").glob("checkpoint-*")
     sizes = [p.stat().st_size for p in checkpoint.rglob("*") if p.suffix in (".pt", ".safetensors")]
     assert sum(sizes) == pytest.approx(checkpoint_bytes(stopped.cell), rel=0.1)
