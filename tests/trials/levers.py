@@ -13,6 +13,7 @@ import json
 import sys
 import time
 from collections.abc import Callable, Iterator, Sequence
+from functools import partial
 from inspect import unwrap
 from pathlib import Path
 from types import SimpleNamespace
@@ -30,9 +31,11 @@ TINY = {"hidden_size": 64, "intermediate_size": 128, "num_hidden_layers": 2, "nu
         "num_key_value_heads": 2, "vocab_size": 512}  # fmt: skip
 
 
-def completions(count: int, *, mean: int, most: int, vocabulary: int, device: torch.device) -> dict[str, torch.Tensor]:
+def completions(
+    count: int, *, mean: int, most: int, vocabulary: int, device: torch.device, seed: int = 0
+) -> dict[str, torch.Tensor]:
     """A rollout as TRL pads it: prompts of 60 to 250 tokens on the left, completions on the right."""
-    stream = torch.Generator().manual_seed(0)
+    stream = torch.Generator().manual_seed(seed)
     lengths = torch.empty(count).exponential_(1 / mean, generator=stream).long().clamp(8, most)
     prompts = torch.randint(60, 250, (count,), generator=stream).clamp(max=max(8, most // 2))
     width, long = int(prompts.max()), int(lengths.max())
@@ -196,8 +199,12 @@ def main() -> int:
     add_fused_lm_head(model, temperature=1.0, outputs=("log_probs", "entropy"))
     model.train()
     most = args.max_tokens
-    data = completions(args.completions, mean=args.mean_tokens, most=most, vocabulary=config.vocab_size, device=device)
-    tokens = int(data["prompt_mask"].sum() + data["completion_mask"].sum())
+    drawn = partial(
+        completions, args.completions, mean=args.mean_tokens, most=most, vocabulary=config.vocab_size, device=device
+    )
+    data = drawn()
+    torch.backends.cuda.enable_cudnn_sdp(False)  # as train/model.py has it
+    tokens = _all(data)
     width = data["prompt_ids"].shape[1] + data["completion_ids"].shape[1]
     setting = {key: str(value) for key, value in vars(args).items()} | {
         "tokens": tokens,
@@ -232,6 +239,9 @@ def main() -> int:
                 for label, run in without_gradient(model, data, args.micro_batch):
                     seconds, peak = measured(run, device, times=1)
                     say({"name": label, "seconds": seconds, "tokens/s": tokens / seconds, "peak_gb": peak})
+    model.zero_grad()
+    for row in unseen(model, drawn(seed=1), drawn(seed=2), args.micro_batch, device):
+        say(row)
     try:
         for row in optimizers(model, device):
             say(row)
@@ -245,6 +255,25 @@ def without_gradient(
 ) -> Iterator[tuple[str, Callable[[], object]]]:
     yield "old log-probs, TRL's pass", lambda: theirs(model, data, entropy=False, batch=size)
     yield "old log-probs, ours", lambda: in_fours(model, data, size)
+
+
+def unseen(
+    model: Any, rows: dict[str, torch.Tensor], others: dict[str, torch.Tensor], size: int, device: torch.device
+) -> Iterator[dict[str, Any]]:
+    """Rows of lengths that no pass had before, by cuDNN's attention, which makes a plan for each, and without it."""
+    for with_cudnn in (True, False):
+        torch.backends.cuda.enable_cudnn_sdp(with_cudnn)
+        how = f"new lengths, {'with' if with_cudnn else 'without'} cuDNN's attention"
+        with torch.no_grad():
+            seconds, peak = measured(lambda: in_fours(model, rows, size), device, times=1)
+        yield {"name": f"old log-probs, {how}", "seconds": seconds, "tokens/s": _all(rows) / seconds, "peak_gb": peak}
+        seconds, peak = measured(lambda: step(model, micro_batches(others, size), ours), device, times=1)
+        yield {"name": f"update, {how}", "seconds": seconds, "tokens/s": _all(others) / seconds, "peak_gb": peak}
+
+
+def _all(data: dict[str, torch.Tensor]) -> int:
+    """Tokens, those of the prompts too."""
+    return int(data["prompt_mask"].sum() + data["completion_mask"].sum())
 
 
 def in_fours(model: Any, data: dict[str, torch.Tensor], size: int) -> None:
