@@ -340,7 +340,7 @@ class Cluster(Strict):
     requeue: bool = outside(True)  # a cell that meets the time limit or is preempted goes back into the queue
     throttle: int | None = outside(None, ge=1)  # array tasks at once
     pack: int = outside(1, ge=1)  # cells an array task
-    # Seconds before the limit at which cells are told to checkpoint; null: 120 and what is reckoned for writing one.
+    # Seconds before the limit at which cells are told to checkpoint; null: as sweep/slurm.py reckons.
     signal_s: int | None = outside(None, ge=10)
     modules: list[str] = outside([])  # module load ...
     container: str | None = outside(None)  # what goes before the command: apptainer exec --nv image.sif

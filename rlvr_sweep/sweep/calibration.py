@@ -183,13 +183,10 @@ class Calibration:
             left -= batch
         return read
 
-    def lacks_checkpoints(self, cell: Cell) -> bool:
-        """Whether this cell writes checkpoints, and what one takes was not measured."""
-        return self.checkpoint is None and bool(cell.compute.checkpoint_every)
-
     def lacks(self, cell: Cell) -> str:
         """What of this cell was not measured, and is not in its seconds."""
-        return "evaluations and checkpoints" if self.lacks_checkpoints(cell) else "evaluations"
+        is_unknown = self.checkpoint is None and cell.compute.checkpoint_every
+        return "evaluations and checkpoints" if is_unknown else "evaluations"
 
     def seconds(self, cell: Cell) -> float:
         """Of the whole cell with its start and its checkpoints, but for what it `lacks`."""
@@ -222,8 +219,8 @@ def read(folders: Iterable[Path]) -> list[Calibration]:
 
 def nearest(cell: Cell, found: Sequence[Calibration], *, unit: str) -> Calibration | None:
     """Of the calibrations that are like this cell on a GPU or on cores (`unit`) the one whose rollouts are most like
-    its own: twice the ranks are as far as twice the batch of a rank, then how they are made counts, and whether its
-    checkpoints are known; None: there is none."""
+    its own: twice the ranks are as far as twice the batch of a rank, then how they are made counts, and whether both
+    write checkpoints; None: there is none."""
     free = {"device": None, "ranks": None}  # auto is either
     wanted = setting(cell) | free
     like = [one for one in found if one.unit == unit and one.setting | free == wanted]
@@ -234,11 +231,11 @@ def nearest(cell: Cell, found: Sequence[Calibration], *, unit: str) -> Calibrati
     except Unknown:
         return None
     like = [one for one in like if one.parameters == parameters]
-    sampled = work(cell)["sampled"]
+    sampled, every = work(cell)["sampled"], cell.compute.checkpoint_every
 
     def distance(one: Calibration) -> tuple[float, float, int, bool]:
         ranks, batch = one.more(cell), sampled / one.work["sampled"] / one.more(cell)  # of a rank
         size = round(abs(math.log(ranks)) + abs(math.log(batch)), 6)
-        return size, abs(math.log(ranks)), len(one.unlike(cell)), one.lacks_checkpoints(cell)
+        return size, abs(math.log(ranks)), len(one.unlike(cell)), (one.checkpoint is None) == bool(every)
 
     return min(like, key=distance, default=None)

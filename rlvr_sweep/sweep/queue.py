@@ -7,6 +7,7 @@ this machine, no controller), the states stay as they are, and a note says why.
 """
 
 import os
+import re
 import subprocess
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
@@ -27,6 +28,15 @@ class Task:
     state: str  # PENDING, RUNNING, COMPLETING, ...
     reason: str
     node: str
+
+
+def seconds_of(text: str) -> int | None:
+    """[days-][hours:]minutes:seconds; None: it is none, as in UNLIMITED."""
+    found = re.fullmatch(r"(?:(\d+)-)?(?:(\d+):)?(\d+):(\d+)", text)
+    if found is None:
+        return None
+    days, hours, minutes, seconds = (int(part or 0) for part in found.groups())
+    return ((days * 24 + hours) * 60 + minutes) * 60 + seconds
 
 
 def ask(command: Sequence[str]) -> str:

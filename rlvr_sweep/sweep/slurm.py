@@ -24,7 +24,7 @@ from rlvr_sweep.config.tree import launch_dir
 from rlvr_sweep.errors import UserError
 from rlvr_sweep.shapes.memory import saving_seconds
 from rlvr_sweep.sweep.manifest import Manifest
-from rlvr_sweep.sweep.queue import Unknown, ask
+from rlvr_sweep.sweep.queue import Unknown, ask, seconds_of
 from rlvr_sweep.sweep.slots import Need, need
 from rlvr_sweep.sweep.snapshot import snapshot
 
@@ -55,8 +55,22 @@ def request(cells: Sequence[CellDir]) -> Request:
     gpus = cluster.gpus if cluster.gpus is not None else max(n.gpus for n in needs)
     cores = max(n.cores for n in needs) * min(cluster.pack, len(cells))
     cpus = cluster.cpus or (CORES_A_GPU * gpus if gpus else cores)
-    signal_s = cluster.signal_s or NOTICE_S + round(max(saving_seconds(directory.cell) for directory in cells))
-    return Request(cluster, compute.nodes, gpus, cpus, signal_s)
+    return Request(cluster, compute.nodes, gpus, cpus, _notice(cells, cluster))
+
+
+def _notice(cells: Sequence[CellDir], cluster: Cluster) -> int:
+    """Seconds before the time limit at which SLURM tells the task."""
+    limit = seconds_of(cluster.time) or 0
+    if cluster.signal_s is None:
+        together = min(cluster.pack, len(cells))
+        saving = together * max(saving_seconds(directory.cell) for directory in cells)
+        return max(1, min(NOTICE_S + round(saving), limit // 4))
+    if cluster.signal_s >= limit:  # a task would be told before it has begun, and go back into the queue for ever
+        raise UserError(
+            f"cluster.signal_s={cluster.signal_s}: not less than cluster.time={cluster.time}; write a longer time, or "
+            "cluster.signal_s=null"
+        )
+    return cluster.signal_s
 
 
 def _is_lab(directory: CellDir) -> bool:

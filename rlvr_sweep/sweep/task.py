@@ -8,7 +8,6 @@ SIGTERM alone means that somebody cancelled it: the cells checkpoint, and that i
 
 import json
 import os
-import re
 import signal
 import subprocess
 import sys
@@ -23,7 +22,7 @@ from rlvr_sweep.config.schema import Cluster
 from rlvr_sweep.errors import UserError
 from rlvr_sweep.protocol import DEADLINE, JOB, STOPPED
 from rlvr_sweep.sweep.local import Scheduler, exit_code, listen
-from rlvr_sweep.sweep.queue import Unknown, ask
+from rlvr_sweep.sweep.queue import Unknown, ask, seconds_of
 from rlvr_sweep.sweep.state import read
 
 LEFT_OVER_S = 120  # how long a former attempt of a requeued task may take to end
@@ -87,11 +86,7 @@ def _seconds_left(job: str) -> float | None:
     except Unknown as error:
         print(f"rlvr_sweep: the time limit is not known ({error}); SIGUSR1 will tell", file=sys.stderr)
         return None
-    found = re.fullmatch(r"(?:(\d+)-)?(?:(\d+):)?(\d+):(\d+)", text)
-    if found is None:  # UNLIMITED
-        return None
-    days, hours, minutes, seconds = (int(part or 0) for part in found.groups())
-    return ((days * 24 + hours) * 60 + minutes) * 60 + seconds
+    return seconds_of(text)
 
 
 def _wait_for_left_over(directory: CellDir, asked: list[int]) -> None:

@@ -57,11 +57,14 @@ class Phases:
 
 class Saving(TrainerCallback):
     """The phase from the end of a step whose checkpoint is written until it is. It must be the last of the callbacks:
-    others ask for checkpoints. `stopping` learns how long the next may take."""
+    others ask for checkpoints. `stopping` learns how long the next may take, and status.json for the next attempt."""
 
-    def __init__(self, phases: Phases, stopping: Stopping) -> None:
-        self._phases, self._stopping = phases, stopping
+    def __init__(self, phases: Phases, stopping: Stopping, say: Callable[..., None]) -> None:
+        self._phases, self._stopping, self._say = phases, stopping, say
         self._former, self._began = "", 0.0
+
+    def on_train_begin(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
+        state.save_steps = args.save_steps  # a resume has those of the attempt that wrote the checkpoint
 
     def on_step_end(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
         if control.should_save:
@@ -69,4 +72,6 @@ class Saving(TrainerCallback):
 
     def on_save(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
         self._phases.enter(self._former)
-        self._stopping.saving = LONGER * (time.perf_counter() - self._began)
+        seconds = time.perf_counter() - self._began
+        self._stopping.saving = LONGER * seconds
+        self._say(saved_in=round(seconds, 1))

@@ -122,7 +122,7 @@ def train(directory: CellDir, *, say: Callable[..., None], is_main: bool, began:
     from rlvr_sweep.train.mirror import Mirror, NullMirror
     from rlvr_sweep.train.model import load, lora
     from rlvr_sweep.train.problems import prepare
-    from rlvr_sweep.train.progress import Clock, Phases, Progress, Saving
+    from rlvr_sweep.train.progress import LONGER, Clock, Phases, Progress, Saving
     from rlvr_sweep.train.recorder import Recorder
     from rlvr_sweep.train.scoring import Scorer
     from rlvr_sweep.train.stopping import Stopping
@@ -156,7 +156,9 @@ def train(directory: CellDir, *, say: Callable[..., None], is_main: bool, began:
             attempt / "env.json", json.dumps(environment(cell, use_cpu=use_cpu, kept=kept), indent=1) + "\n"
         )
         _check_content(directory)
-    stopping, clock, phases = Stopping(saving_seconds(cell)), Clock(), Phases(began, say)
+    took = directory.read_status().get("saved_in")  # the last checkpoint, in another attempt
+    stopping = Stopping(saving_seconds(cell) if took is None else LONGER * took)
+    clock, phases = Clock(), Phases(began, say)
     phases.enter("load")
     model, tokenizer = load(cell)
     here = int(os.environ.get("LOCAL_WORLD_SIZE", "1"))
@@ -195,7 +197,7 @@ def train(directory: CellDir, *, say: Callable[..., None], is_main: bool, began:
             train_dataset=Dataset.from_list(problems.visits),
             processing_class=tokenizer,
             peft_config=lora(cell),
-            callbacks=[clock, stopping, evaluation, Progress(say), Saving(phases, stopping)],
+            callbacks=[clock, stopping, evaluation, Progress(say), Saving(phases, stopping, say)],
         )
         trainer.remove_callback(PrinterCallback)  # every number is in metrics.jsonl
         if cell.compute.zero == 3:

@@ -175,11 +175,13 @@ def test_of_one_size_that_made_alike_counts_and_what_differs_is_said(runs: Path,
     assert "bench seven on 4 x NVIDIA H200, an estimate" in (of(runs).basis or "")
 
 
-def test_of_two_alike_that_counts_whose_checkpoint_was_timed(runs: Path) -> None:
+def test_of_two_alike_that_counts_which_writes_checkpoints_as_the_cell_does(runs: Path) -> None:
     saved = document()["measured"] | {"checkpoint": 50.0}
-    keep(runs, document())
-    keep(runs, document(name="timed", measured=saved))
-    assert "bench timed on 4 x NVIDIA H200, an estimate" in (of(runs, "compute.checkpoint_every=10").basis or "")
+    keep(runs, document(name="b, without"))
+    for name in ("a, with", "c, with"):
+        keep(runs, document(name=name, measured=saved))
+    assert "bench a, with on 4 x NVIDIA H200, an estimate" in (of(runs, "compute.checkpoint_every=10").basis or "")
+    assert "bench b, without on 4 x NVIDIA H200, an estimate" in (of(runs).basis or "")
 
 
 def test_what_generates_by_hugging_face_does_not_ask_for_vllms_settings() -> None:

@@ -66,10 +66,23 @@ def test_what_the_cluster_choice_says_is_asked_for(tmp_path: Path) -> None:
     assert f"'{tmp_path}/a folder/1'" in lines[-1]  # quoted
 
 
-@pytest.mark.parametrize(("line", "wanted"), [("seed=0", 120 + 213), ("cluster.signal_s=60", 60)])
+@pytest.mark.parametrize(
+    ("line", "wanted"),
+    [
+        ("seed=0", 120 + 213),
+        ("cluster.pack=2", 120 + 2 * 213),
+        ("cluster.signal_s=60", 60),
+        ("cluster.time='00:10:00'", 150),
+    ],
+)
 def test_a_large_checkpoint_has_time_to_be_written(tmp_path: Path, line: str, wanted: int) -> None:
     large = ["model=shape/qwen2_5_7b", "compute=zero2_x4", "algo.prompts_per_rollout=16"]  # 107 GB
-    assert f"#SBATCH --signal=B:USR1@{wanted}" in script(tmp_path, *large, line)
+    assert f"#SBATCH --signal=B:USR1@{wanted}" in script(tmp_path, *large, "seed=0,1", line)
+
+
+def test_who_would_be_told_before_the_start_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(UserError, match=r"not less than cluster\.time=00:05:00; write a longer time"):
+        script(tmp_path, "seed=0", "cluster.time='00:05:00'", "cluster.signal_s=300")
 
 
 def test_cells_on_cores_ask_for_no_gpu(tmp_path: Path) -> None:

@@ -4,6 +4,7 @@ import hashlib
 import json
 import os
 import signal
+import time
 from collections.abc import Callable
 from functools import cache
 from pathlib import Path
@@ -15,6 +16,7 @@ import pytest
 from rlvr_sweep.cell_dir import CellDir
 from rlvr_sweep.config.compose import compose_or_refuse
 from rlvr_sweep.errors import UserError
+from rlvr_sweep.protocol import DEADLINE
 from rlvr_sweep.shapes.memory import checkpoint_bytes
 from rlvr_sweep.train import worker
 from rlvr_sweep.train.recorder import Recorder
@@ -153,6 +155,36 @@ def test_what_goes_on_with_other_micro_batches_makes_the_same_updates(
     mine, theirs = metrics(undisturbed), metrics(other)
     for key in ("grad_norm", "loss", "ratio/max"):
         assert [row[key] for row in theirs] == pytest.approx([row[key] for row in mine], rel=1e-3, abs=1e-6)
+
+
+def test_time_is_left_for_a_checkpoint_as_long_as_the_last(
+    make_cell: Callable[..., CellDir], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    cell = make_cell()
+    cell.status(state="preempted", saved_in=10_000.0)
+    monkeypatch.setenv(DEADLINE, str(time.time() + 5000))
+    assert not run(cell)
+    assert [p.name for p in (cell.path / "checkpoints").iterdir()] == ["checkpoint-1"]
+    assert run(cell), "this one took less"
+
+
+@pytest.mark.parametrize(("before", "after", "written"), [(0, 2, ["checkpoint-4"]), (1, 0, ["checkpoint-3"])])
+def test_checkpoints_come_as_often_as_the_attempt_wants_them(
+    before: int,
+    after: int,
+    written: list[str],
+    make_cell: Callable[..., CellDir],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    cell = make_cell(f"compute.checkpoint_every={before}")
+    at_step(monkeypatch, 2, lambda: os.kill(os.getpid(), signal.SIGUSR1))
+    assert not run(cell)
+    lines = [*TINY, f"compute.checkpoint_every={after}", f"runs={cell.path.parent}"]
+    cell.update(compose_or_refuse(lines, multirun=False)[0])
+    at_step(monkeypatch, 7, kill)
+    with pytest.raises(Killed):
+        run(cell)
+    assert [p.name for p in (cell.path / "checkpoints").iterdir()] == written
 
 
 @pytest.mark.parametrize(("step", "overrides"), [(1, []), (4, []), (7, []), (5, DYNAMIC)])

@@ -62,10 +62,12 @@ def test_before_the_deadline_there_is_time_for_a_checkpoint(monkeypatch: pytest.
 
 def test_what_a_checkpoint_took_is_better_than_what_was_reckoned(monkeypatch: pytest.MonkeyPatch) -> None:
     stopping = with_time_left(monkeypatch, 10_000, saving=20_000.0)
-    saving = Saving(Phases(0.0, lambda **said: None), stopping)
+    said: dict[str, Any] = {}
+    saving = Saving(Phases(0.0, said.update), stopping, said.update)
     saving.on_step_end(None, None, TrainerControl(should_save=True))
     now = time.perf_counter
     monkeypatch.setattr(time, "perf_counter", lambda: now() + 2000)
     saving.on_save(None, None, TrainerControl())
+    assert said["saved_in"] == pytest.approx(2000, abs=1000)
     assert 2000 < stopping.saving < 10_000
     assert not stopping.stops_before(0, TrainerControl())
