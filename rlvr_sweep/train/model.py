@@ -43,8 +43,8 @@ def load(cell: Cell) -> tuple[Any, Any]:
     """(model, tokenizer). Raises UserError where they cannot be loaded, and for an unknown stop token."""
     where = folder(cell)
     tokenizer = load_tokenizer(cell)
-    # cuDNN, which torch 2.11 seems to take first on an H200, plans its attention anew for each length it meets: for every row of an
-    # update, and every token of generate(). vLLM has it off in its process too.
+    # cuDNN, which torch 2.11 seems to take first on an H200, plans its attention anew for each length it meets: for
+    # every row of an update, and every token of generate(). vLLM has it off in its process too.
     torch.backends.cuda.enable_cudnn_sdp(False)
     # DeepSpeed makes the master copy itself, of its share of the weights.
     is_mastered = cell.model.lora is None and not cell.compute.zero
