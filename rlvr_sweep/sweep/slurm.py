@@ -8,6 +8,7 @@ would be longer than the cluster allows, several are made.
 """
 
 import json
+import math
 import re
 import shlex
 import sys
@@ -60,11 +61,11 @@ def request(cells: Sequence[CellDir]) -> Request:
 
 def _notice(cells: Sequence[CellDir], cluster: Cluster) -> int:
     """Seconds before the time limit at which SLURM tells the task."""
-    limit = seconds_of(cluster.time) or 0
+    limit = seconds_of(cluster.time) or math.inf  # 0 is SLURM's word for none
     if cluster.signal_s is None:
         together = min(cluster.pack, len(cells))
         saving = together * max(saving_seconds(directory.cell) for directory in cells)
-        return max(1, min(NOTICE_S + round(saving), limit // 4))
+        return max(1, round(min(NOTICE_S + saving, limit / 4)))
     if cluster.signal_s >= limit:  # a task would be told before it has begun, and go back into the queue for ever
         raise UserError(
             f"cluster.signal_s={cluster.signal_s}: not less than cluster.time={cluster.time}; write a longer time, or "

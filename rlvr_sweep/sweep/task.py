@@ -53,7 +53,7 @@ def _run(directories: Sequence[CellDir], job: str, asked: list[int]) -> int:
     environment, left = {JOB: job}, _seconds_left(job)
     if left is not None:
         # By the node's own clock; the controller's may differ. Some seconds stay for what is left to do after a save.
-        environment[DEADLINE] = str(time.time() + left - min(AFTER_S, (cell.cluster.signal_s or 2 * AFTER_S) / 2))
+        environment[DEADLINE] = str(time.time() + left - AFTER_S)
     before = {directory: _saved(directory) for directory in missing}
     for directory in missing:
         _wait_for_left_over(directory, asked)

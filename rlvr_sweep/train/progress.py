@@ -8,8 +8,6 @@ from transformers import TrainerCallback
 
 from rlvr_sweep.train.stopping import Stopping
 
-LONGER = 1.5  # than the last checkpoint the next may take: disks are shared
-
 
 class Clock(TrainerCallback):
     """Wall seconds of the last optimizer step, from its first micro-batch to the optimizer, without evaluations and
@@ -73,5 +71,5 @@ class Saving(TrainerCallback):
     def on_save(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
         self._phases.enter(self._former)
         seconds = time.perf_counter() - self._began
-        self._stopping.saving = LONGER * seconds
+        self._stopping.saved_in(seconds)
         self._say(saved_in=round(seconds, 1))

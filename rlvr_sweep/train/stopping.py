@@ -18,14 +18,16 @@ from transformers import TrainerCallback
 
 from rlvr_sweep.protocol import DEADLINE, STOP_FILE
 
+LONGER = 1.5  # than the last checkpoint the next may take: disks are shared
+
 
 class Stopping(TrainerCallback):
     """Sets `should_save` and `should_training_stop` once any rank was asked to stop, or the deadline is too near for
-    more than a checkpoint, which takes `saving` seconds."""
+    more than a checkpoint: `saving` seconds are reckoned for it until one was timed."""
 
     def __init__(self, saving: float = 0.0) -> None:
         self.requested = False
-        self.saving = saving
+        self._saving = saving
         self._deadline = float(os.environ.get(DEADLINE, "inf"))
         self._file = Path(os.environ[STOP_FILE]) if STOP_FILE in os.environ else None
         self._longest_step = 0.0
@@ -36,6 +38,10 @@ class Stopping(TrainerCallback):
 
     def _on_signal(self, number: int, frame: Any) -> None:
         self.requested = True
+
+    def saved_in(self, seconds: float) -> None:
+        """What the last checkpoint took."""
+        self._saving = LONGER * seconds
 
     def on_step_begin(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
         self._step_began = time.time()
@@ -48,7 +54,7 @@ class Stopping(TrainerCallback):
         """Whether all ranks save and leave now: one was asked to, or has no `seconds` left before it must save. All
         must call it."""
         asked = self.requested or (self._file is not None and self._file.exists())
-        stop = asked or time.time() + seconds + self.saving > self._deadline
+        stop = asked or time.time() + seconds + self._saving > self._deadline
         if self.accelerator.num_processes > 1:
             flag = torch.tensor([int(stop)], device=self.accelerator.device)
             stop = bool(self.accelerator.reduce(flag, reduction="sum").item())

@@ -122,7 +122,7 @@ def train(directory: CellDir, *, say: Callable[..., None], is_main: bool, began:
     from rlvr_sweep.train.mirror import Mirror, NullMirror
     from rlvr_sweep.train.model import load, lora
     from rlvr_sweep.train.problems import prepare
-    from rlvr_sweep.train.progress import LONGER, Clock, Phases, Progress, Saving
+    from rlvr_sweep.train.progress import Clock, Phases, Progress, Saving
     from rlvr_sweep.train.recorder import Recorder
     from rlvr_sweep.train.scoring import Scorer
     from rlvr_sweep.train.stopping import Stopping
@@ -156,9 +156,9 @@ def train(directory: CellDir, *, say: Callable[..., None], is_main: bool, began:
             attempt / "env.json", json.dumps(environment(cell, use_cpu=use_cpu, kept=kept), indent=1) + "\n"
         )
         _check_content(directory)
-    took = directory.read_status().get("saved_in")  # the last checkpoint, in another attempt
-    stopping = Stopping(saving_seconds(cell) if took is None else LONGER * took)
-    clock, phases = Clock(), Phases(began, say)
+    stopping, clock, phases = Stopping(saving_seconds(cell)), Clock(), Phases(began, say)
+    if (took := directory.read_status().get("saved_in")) is not None:  # in another attempt
+        stopping.saved_in(took)
     phases.enter("load")
     model, tokenizer = load(cell)
     here = int(os.environ.get("LOCAL_WORLD_SIZE", "1"))

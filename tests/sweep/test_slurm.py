@@ -73,6 +73,7 @@ def test_what_the_cluster_choice_says_is_asked_for(tmp_path: Path) -> None:
         ("cluster.pack=2", 120 + 2 * 213),
         ("cluster.signal_s=60", 60),
         ("cluster.time='00:10:00'", 150),
+        ("cluster.time='00:00:00'", 120 + 213),  # no limit
     ],
 )
 def test_a_large_checkpoint_has_time_to_be_written(tmp_path: Path, line: str, wanted: int) -> None:

@@ -69,5 +69,5 @@ def test_what_a_checkpoint_took_is_better_than_what_was_reckoned(monkeypatch: py
     monkeypatch.setattr(time, "perf_counter", lambda: now() + 2000)
     saving.on_save(None, None, TrainerControl())
     assert said["saved_in"] == pytest.approx(2000, abs=1000)
-    assert 2000 < stopping.saving < 10_000
     assert not stopping.stops_before(0, TrainerControl())
+    assert stopping.stops_before(9000, TrainerControl())
