@@ -26,9 +26,7 @@ TILE = (4096, 32768)  # tokens and words of vocabulary that TRL's fused LM head 
 ROOMY = 0.85  # of what there is: how much an estimate may take for activations to be kept
 PIECES = 1.25  # of activations that are kept in some passes and not in others: blocks of many sizes leave gaps
 BUCKET = 500_000_000  # elements that DeepSpeed reduces at a time
-SAVED_A_SECOND = (
-    500_000_000  # bytes of a checkpoint; 0.6 to 1.2 GB of a whole model (worked out) were seen, on own disks
-)
+SAVED_A_SECOND = 500_000_000  # bytes of a checkpoint; 0.6 to 1.2 GB of whole models (worked out) were seen
 
 Phase = Literal["generate", "update", "step"]
 # What is held in a phase, besides what is always held.
