@@ -219,8 +219,8 @@ def read(folders: Iterable[Path]) -> list[Calibration]:
 
 def nearest(cell: Cell, found: Sequence[Calibration], *, unit: str) -> Calibration | None:
     """Of the calibrations that are like this cell on a GPU or on cores (`unit`) the one whose rollouts are most like
-    its own: twice the ranks are as far as twice the batch of a rank, then how they are made counts, and whether both
-    write checkpoints; None: there is none."""
+    its own: twice the ranks are as far as twice the batch of a rank, then how they are made counts, whether both write
+    checkpoints, and where completions are cut; None: there is none."""
     free = {"device": None, "ranks": None}  # auto is either
     wanted = setting(cell) | free
     like = [one for one in found if one.unit == unit and one.setting | free == wanted]
@@ -231,11 +231,12 @@ def nearest(cell: Cell, found: Sequence[Calibration], *, unit: str) -> Calibrati
     except Unknown:
         return None
     like = [one for one in like if one.parameters == parameters]
-    sampled, every = work(cell)["sampled"], cell.compute.checkpoint_every
+    sampled, every, limit = work(cell)["sampled"], cell.compute.checkpoint_every, cell.algo.max_completion_tokens
 
-    def distance(one: Calibration) -> tuple[float, float, int, bool]:
+    def distance(one: Calibration) -> tuple[float, float, int, bool, float]:
         ranks, batch = one.more(cell), sampled / one.work["sampled"] / one.more(cell)  # of a rank
         size = round(abs(math.log(ranks)) + abs(math.log(batch)), 6)
-        return size, abs(math.log(ranks)), len(one.unlike(cell)), (one.checkpoint is None) == bool(every)
+        cut = abs(math.log(limit / one.work["max_completion_tokens"]))
+        return size, abs(math.log(ranks)), len(one.unlike(cell)), (one.checkpoint is None) == bool(every), cut
 
     return min(like, key=distance, default=None)

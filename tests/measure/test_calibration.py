@@ -184,6 +184,13 @@ def test_of_two_alike_that_counts_which_writes_checkpoints_as_the_cell_does(runs
     assert "bench b, without on 4 x NVIDIA H200, an estimate" in (of(runs).basis or "")
 
 
+def test_of_two_alike_that_counts_which_was_cut_where_the_cell_is(runs: Path) -> None:
+    keep(runs, document(name="a, longer"))
+    keep(runs, document(name="b, as long") | {"work": document()["work"] | {"max_completion_tokens": 1536}})
+    assert "bench b, as long on" in (of(runs, "algo.max_completion_tokens=1536").basis or "")
+    assert "bench a, longer on" in (of(runs, "algo.max_completion_tokens=3072").basis or "")
+
+
 def test_what_generates_by_hugging_face_does_not_ask_for_vllms_settings() -> None:
     one = calibration.Calibration.of(document())
     cell = composed("compute.backend=hf", "compute.vllm_sleep=false", "compute.generate_batch=16").cell
