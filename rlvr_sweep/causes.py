@@ -58,7 +58,7 @@ CAUSES = (
     ),
     (
         r"CUDA out of memory|CUDA error: out of memory|OutOfMemoryError",
-        "the GPU's memory is used up: write compute.micro_batch=1, compute.gradient_checkpointing=true, a "
+        "the GPU's memory is used up: write a smaller compute.micro_batch, compute.gradient_checkpointing=true, a "
         "smaller compute.generate_batch (eval.batch where nothing trains), or another compute preset; "
         "`python -m rlvr_sweep plan` estimates them",
     ),

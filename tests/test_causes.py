@@ -19,7 +19,7 @@ from rlvr_sweep.causes import NCCL, cause
         ("NCCL WARN Call to ibv_modify_qp failed with error Connection timed out", "NCCL_IB_DISABLE=1"),
         ("Watchdog caught collective operation timeout: WorkNCCL(SeqNum=1)", "a rank did not come"),
         ("DistBackendError: NCCL error in: NCCLUtils.hpp:268, unhandled system error", NCCL),
-        ("torch.OutOfMemoryError: CUDA out of memory. Tried to allocate 2.00 GiB", "compute.micro_batch=1"),
+        ("torch.OutOfMemoryError: CUDA out of memory. Tried to allocate 2.00 GiB", "a smaller compute.micro_batch"),
         ("ValueError: No available memory for the cache blocks.", "compute.vllm_memory"),
         ("Free memory on device cuda:0 (10/139 GiB) on startup is less than desired GPU memory", "compute.vllm_memory"),
         ("IndexError: index out of range in self", "the tokenizer is that of another model"),

@@ -69,11 +69,11 @@ def faults(
     completions: int,
     updates: int,
     ranks: int,
-    micro_batch: int | None,
+    loss_batch: int = 1,
     fewer: Sequence[int] | None = None,
 ) -> list[tuple[str, str]]:
-    """What does not divide, each as (key, what is wrong and the nearest values that do). `fewer`: ranks that may be
-    had instead; None: all that are fewer."""
+    """What does not divide, each as (key, what is wrong and the nearest values that do). `loss_batch`: completions over
+    which the loss is a mean. `fewer`: ranks that may be had instead; None: all that are fewer."""
     size, instead = prompts * completions, range(1, ranks) if fewer is None else fewer
     if prompts % ranks:
         legal = list(range(ranks, 2 * prompts + ranks, ranks))
@@ -87,16 +87,16 @@ def faults(
             f"a rollout of {prompts} x {completions} = {size} completions on {ranks} rank(s) cannot be cut into "
             f"{updates} equal updates; write {nearest(updates, divisors(per_rank))}",
         )
-    elif micro_batch is not None and (per_rank // updates) % micro_batch:
+    elif (per_rank // updates) % loss_batch:
         found = (
-            "compute.micro_batch",
+            "estimator.loss_batch",
             f"an update of {per_rank // updates} completions a rank cannot be cut into "
-            f"micro-batches of {micro_batch}; write {nearest(micro_batch, divisors(per_rank // updates))}",
+            f"batches of {loss_batch}; write {nearest(loss_batch, divisors(per_rank // updates))}",
         )
     else:
         return []
     key, text = found
-    return [(key, text + or_ranks(instead, prompts=prompts, size=size, parts=updates * (micro_batch or 1)))]
+    return [(key, text + or_ranks(instead, prompts=prompts, size=size, parts=updates * loss_batch))]
 
 
 def or_ranks(legal: Sequence[int], *, prompts: int, size: int, parts: int) -> str:
@@ -114,22 +114,25 @@ def plan(
     rollouts: int,
     ranks: int,
     micro_batch: int | None,
+    loss_batch: int = 1,
     stretch: int = 1,
 ) -> Batch:
-    """The batches of a run; `micro_batch=None` takes a whole update in one forward pass.
+    """The batches of a run. A pass has the most completions that divide a rank's share of an update, `micro_batch` at
+    most (None: all of it), in whole batches of the loss.
 
     Raises ValueError where `faults` finds one.
     """
-    found = faults(prompts=prompts, completions=completions, updates=updates, ranks=ranks, micro_batch=micro_batch)
+    found = faults(prompts=prompts, completions=completions, updates=updates, ranks=ranks, loss_batch=loss_batch)
     if found:
         raise ValueError("; ".join(f"{key}: {text}" for key, text in found))
-    micro = micro_batch or prompts * completions // (ranks * updates)
+    share = prompts * completions // (ranks * updates)
+    legal = [size * loss_batch for size in divisors(share // loss_batch)]
     return Batch(
         rollouts=rollouts,
         prompts=prompts,
         completions=completions,
         updates=updates,
         ranks=ranks,
-        micro_batch=micro,
+        micro_batch=max((size for size in legal if size <= (micro_batch or share)), default=loss_batch),
         stretch=stretch,
     )

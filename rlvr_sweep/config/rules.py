@@ -44,13 +44,14 @@ def arm(cell: Cell) -> batch.Batch:
         rollouts=algo.rollouts * stretch,
         stretch=stretch,
         ranks=cell.compute.ranks,
-        micro_batch=_micro_batch(cell),
+        micro_batch=cell.compute.micro_batch,
+        loss_batch=loss_batch(cell) or 1,
     )
 
 
-def _micro_batch(cell: Cell) -> int | None:
-    """Completions a forward pass and rank: the machine's choice, unless the loss is a mean over them."""
-    return cell.estimator.loss_batch if cell.estimator.loss == "micro_batch" else cell.compute.micro_batch
+def loss_batch(cell: Cell) -> int | None:
+    """Completions over whose tokens the loss is a mean, of which an update's is the mean; None: it has no such part."""
+    return cell.estimator.loss_batch if cell.estimator.loss == "micro_batch" else None
 
 
 def sampled_completions(cell: Cell) -> int:
@@ -107,8 +108,8 @@ def _batch_faults(cell: Cell) -> list[str]:
     algo, clip = cell.algo, cell.clip
     prompts, updates = algo.prompts_per_rollout, algo.updates_per_rollout
     if clip.name == "on" and updates == 1 and prompts % cell.compute.ranks == 0:
-        size, micro = prompts * algo.completions_per_prompt // cell.compute.ranks, _micro_batch(cell) or 1
-        legal = [str(u) for u in batch.divisors(size) if u > 1 and size % (u * micro) == 0]
+        size, least = prompts * algo.completions_per_prompt // cell.compute.ranks, loss_batch(cell) or 1
+        legal = [str(u) for u in batch.divisors(size) if u > 1 and size % (u * least) == 0]
         *rest, last = legal or [""]
         return [
             "algo.updates_per_rollout: 1 update a rollout makes the ratio exactly 1, so clip=on can never act; write "
@@ -117,24 +118,22 @@ def _batch_faults(cell: Cell) -> list[str]:
     if clip.name == "off_small_rollout" and prompts % (parts := updates * cell.compute.ranks):
         over = f" and {cell.compute.ranks} ranks" if cell.compute.ranks > 1 else ""
         legal = list(range(parts, 2 * prompts + parts, parts))
-        each, micro = prompts // updates, _micro_batch(cell) or 1
-        fewer = batch.or_ranks(_fewer(cell), prompts=each, size=each * algo.completions_per_prompt, parts=micro)
+        each, least = prompts // updates, loss_batch(cell) or 1
+        fewer = batch.or_ranks(_fewer(cell), prompts=each, size=each * algo.completions_per_prompt, parts=least)
         return [
             f"algo.prompts_per_rollout: clip=off_small_rollout divides {prompts} prompts by {updates} updates{over}; "
             f"write {batch.nearest(prompts, legal)}{'' if prompts % updates else fewer}"
         ]
     if clip.name == "off_small_rollout":
         prompts //= updates
-    # With loss=micro_batch it is the loss that fixes the size of a forward pass.
-    named = {"compute.micro_batch": "estimator.loss_batch"} if cell.estimator.loss == "micro_batch" else {}
     return [
-        f"{named.get(key, key)}: {text}"
+        f"{key}: {text}"
         for key, text in batch.faults(
             prompts=prompts,
             completions=algo.completions_per_prompt,
             updates=1 if clip.name in ("off_large_batch", "off_small_rollout") else updates,
             ranks=cell.compute.ranks,
-            micro_batch=_micro_batch(cell),
+            loss_batch=loss_batch(cell) or 1,
             fewer=_fewer(cell),
         )
     ]
@@ -155,9 +154,9 @@ def _loss_faults(cell: Cell) -> list[str]:
             "estimator.loss_batch: missing; loss=micro_batch averages over the tokens of so many completions; "
             "write estimator.loss_batch=4"
         )
-    elif estimator.loss == "micro_batch" and micro not in (None, estimator.loss_batch):
+    elif estimator.loss == "micro_batch" and micro is not None and micro < (estimator.loss_batch or 1):
         found.append(
-            f"compute.micro_batch: {micro} would change the loss, a mean over micro-batches of estimator.loss_batch="
+            f"compute.micro_batch: {micro} would change the loss, a mean over batches of estimator.loss_batch="
             f"{estimator.loss_batch}; write compute.micro_batch={estimator.loss_batch}"
         )
     elif estimator.loss != "micro_batch" and estimator.loss_batch is not None:

@@ -134,7 +134,7 @@ class Estimator(Strict):
 
     `loss` is what is averaged: dapo all tokens of an update (divided by an update's share of the rollout's tokens, so
     that micro-batches and ranks make no difference), grpo the sequence means, dr_grpo a sum over tokens divided by a
-    constant, micro_batch the token means of micro-batches of `loss_batch` completions.
+    constant, micro_batch the token means of batches of `loss_batch` completions (a pass may hold several).
 
     With `dynamic_sampling`, groups with zero spread are dropped and up to `max_generation_batches` generated in all.
 
@@ -283,7 +283,7 @@ class Compute(Strict):
     nodes: int = outside(1, ge=1)  # machines the ranks are spread over, under SLURM
     # Part of a GPU that a cell of one rank takes: 0.25 puts four on it. None: by the model's size (sweep/packing.py).
     share: float | None = outside(None, ge=1 / 64, le=1)
-    micro_batch: int | None = outside(None, ge=1)  # completions a forward pass and rank; None: a whole update
+    micro_batch: int | None = outside(None, ge=1)  # completions a pass and rank, at most; None: a whole update
     generate_batch: int | None = outside(None, ge=1)  # completions a generate call and rank; None: the whole rollout
     # What generates: Hugging Face, vLLM on the same GPUs, or a vLLM server on others (train/vllm_server.py).
     backend: Literal["hf", "vllm", "vllm_server"] = outside("hf")

@@ -3,13 +3,14 @@
 remedy(cell, total=150_000_000_000, gpus=8, host=2_000_000_000_000)
 # "write compute=zero1_x2"; "write compute=zero1_x2 on 2 GPUs, or model.lora={rank: 16} here"
 
-What leaves the cell as it is comes first: smaller batches of generation, a larger share, another preset; then what it
-was told to spend; LoRA, which makes another cell of it, is the last.
+What leaves the cell as it is comes first: smaller passes, smaller batches of generation, a larger share, another
+preset; then what it was told to spend; LoRA, which makes another cell of it, is the last.
 """
 
 import math
 from collections.abc import Iterator
 
+from rlvr_sweep.config.rules import arm, loss_batch
 from rlvr_sweep.config.schema import Cell, Compute, Lora
 from rlvr_sweep.shapes.memory import estimate
 from rlvr_sweep.sweep.presets import ABOUT, fitting, is_larger, on, presets, said
@@ -32,6 +33,7 @@ def remedy(cell: Cell, total: int, *, gpus: int, host: int) -> str:
 
 def _ways(cell: Cell, total: int, *, gpus: int, host: int) -> Iterator[tuple[str, str]]:
     """(what to write, on how many GPUs where they are more than there are)."""
+    yield from ((words, "") for words, other in _in_smaller_passes(cell) if fits(other, total, host=host))
     moot = ", ".join(f"compute.{key}" for key in sorted(said(cell) & ABOUT))
     for words, other in _smaller(cell):
         if words and fits(other, total, host=host):
@@ -70,19 +72,21 @@ def _smaller(cell: Cell) -> Iterator[tuple[str, Cell]]:
     cell, said = cell.model_copy(update={"compute": compute}), " ".join(words)
     if words:
         yield said, cell
-    yield from _in_passes_of_one(cell, said)
+    yield from [*_in_smaller_passes(cell, said)][-1:]
     if cell.model.lora is None:
         lora = cell.model.model_copy(update={"lora": Lora.model_validate({"rank": RANK})})
         cell, said = cell.model_copy(update={"model": lora}), " ".join([f"model.lora={{rank: {RANK}}}", *words])
         yield said, cell
-        yield from _in_passes_of_one(cell, said)
+        yield from [*_in_smaller_passes(cell, said)][-1:]
 
 
-def _in_passes_of_one(cell: Cell, words: str) -> Iterator[tuple[str, Cell]]:
-    """With a completion a forward pass, unless the loss is a mean over several."""
-    if cell.compute.micro_batch != 1 and cell.estimator.loss != "micro_batch":
-        compute = cell.compute.model_copy(update={"micro_batch": 1})
-        yield f"{words} compute.micro_batch=1".strip(), cell.model_copy(update={"compute": compute})
+def _in_smaller_passes(cell: Cell, words: str = "") -> Iterator[tuple[str, Cell]]:
+    """With half as many completions a forward pass, a quarter, and so on, to the fewest that the loss allows."""
+    size = arm(cell).micro_batch // 2
+    while size >= (loss_batch(cell) or 1):
+        compute = cell.compute.model_copy(update={"micro_batch": size})
+        yield f"{words} compute.micro_batch={size}".strip(), cell.model_copy(update={"compute": compute})
+        size //= 2
 
 
 def _generating(cell: Cell, batch: int) -> Cell:

@@ -14,7 +14,7 @@ AGGREGATION = {"micro_batch": "bnpo"}  # our names of a loss's mean that are not
 
 
 def with_arm(arm: str, inputs: dict[str, Any]) -> dict[str, Any]:
-    """The inputs of a micro-batch as the clip arm wants them; `completion_mask` is (B, T).
+    """The inputs of a loss as the clip arm wants them; `completion_mask` is (B, T).
 
     off_policy_gradient: old log-prob 0, so ratio = pi(y_t) and the loss is -pi(y_t) A (spurious_rewards 4.4.2, the
     authors' switch). off_logprob: none, which TRL takes for the policy's own, so ratio = 1 with the gradient of
@@ -28,11 +28,11 @@ def with_arm(arm: str, inputs: dict[str, Any]) -> dict[str, Any]:
 
 
 def entropy_term(entropies: torch.Tensor, mask: torch.Tensor, *, tokens: torch.Tensor | None, parts: int) -> Any:
-    """A micro-batch's part of the mean entropy of an update's tokens, a scalar with a gradient.
+    """A pass's part of the mean entropy of an update's tokens, a scalar with a gradient.
 
     `entropies` and `mask` are (B, T), `tokens` a rank's mean count of an update of the rollout. TRL's own bonus is a
     mean over micro-batches, so that how a cell is cut for its machine would change its result; here that is so only
-    where the loss is such a mean itself (`tokens` None; `parts` micro-batches an update).
+    where the loss is such a mean itself (`tokens` None; `parts` passes an update, a mean over their batches each).
     """
     total = (entropies * mask).sum()
     return total / tokens.clamp(min=1) if tokens is not None else total / mask.sum().clamp(min=1) / parts

@@ -8,6 +8,7 @@ tests/train/test_trl_contract.py; TRL itself is pinned exactly.
 import math
 import sys
 import time
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +16,7 @@ import torch
 from trl.trainer.grpo_trainer import GRPOTrainer
 from trl.trainer.utils import split_tensor_dict
 
-from rlvr_sweep.config.rules import arm, epsilons
+from rlvr_sweep.config.rules import arm, epsilons, loss_batch
 from rlvr_sweep.config.schema import Cell
 from rlvr_sweep.draws import draw
 from rlvr_sweep.train import checkpoints
@@ -40,6 +41,20 @@ LOGGED = {  # TRL's name -> ours, per optimizer step
     "grad_norm": "grad_norm",
     "learning_rate": "learning_rate",
 }
+
+
+@dataclass(frozen=True)
+class Passed:
+    """What a pass found for one batch of the loss, in the place of the model: (B, T) each, with their graph."""
+
+    logps: torch.Tensor
+    entropies: torch.Tensor
+
+
+def in_rows(inputs: dict[str, Any]) -> tuple[torch.Tensor, torch.Tensor]:
+    """(ids, mask) of prompts and completions, as TRL joins them."""
+    ids, mask = (torch.cat([inputs[f"prompt_{of}"], inputs[f"completion_{of}"]], dim=1) for of in ("ids", "mask"))
+    return ids, mask
 
 
 class RLVRTrainer(GRPOTrainer):
@@ -127,12 +142,9 @@ class RLVRTrainer(GRPOTrainer):
             return torch.tensor(known, device=self.accelerator.device)
         logps, mask = output.get("old_per_token_logps"), output["completion_mask"]
         if logps is None:  # TRL leaves them out where a rollout has one update
-            ids, attended = (
-                torch.cat([output[f"prompt_{of}"], output[f"completion_{of}"]], dim=1) for of in ("ids", "mask")
-            )
             with torch.no_grad():
                 size = self.batch.micro_batch
-                logps = self._get_per_token_logps_and_entropies(self.model, ids, attended, mask.shape[1], size)[0]
+                logps = self._get_per_token_logps_and_entropies(self.model, *in_rows(output), mask.shape[1], size)[0]
         return certainty(logps, mask)
 
     def _positions(self) -> torch.Tensor:
@@ -167,6 +179,8 @@ class RLVRTrainer(GRPOTrainer):
         compute_entropy: bool = False,
         **kwargs: Any,
     ) -> Any:
+        if isinstance(model, Passed):
+            return self._of_loss(model.logps, model.entropies)
         # The pass of the loss asks for entropies; the others are those of the old and the reference log-probs. As many
         # passes on every rank: under ZeRO-3 each of them is a collective.
         size = batch_size or len(input_ids)
@@ -183,12 +197,27 @@ class RLVRTrainer(GRPOTrainer):
                     passes.append(token_log_probs(model, ids, mask, keep=logits_to_keep, kept=kept))
             logps = torch.cat([each[0] for each in passes])
             entropies = torch.cat([each[1] for each in passes]) if compute_entropy else None
-        if entropies is not None:
-            self._entropies = entropies
-            self.stats.logps, self.stats.entropies = logps.detach(), entropies.detach()
+        return (logps, None, None) if entropies is None else self._of_loss(logps, entropies)
+
+    def _of_loss(self, logps: torch.Tensor, entropies: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor, None]:
+        """As TRL's pass returns them; the step's numbers and the entropy bonus are made of them too."""
+        self._entropies = entropies
+        self.stats.logps, self.stats.entropies = logps.detach(), entropies.detach()
         return logps, entropies, None
 
     def _compute_loss(self, model: Any, inputs: dict[str, Any]) -> torch.Tensor:
+        """The loss of a pass; where it is a mean over smaller batches, the mean of theirs: TRL sees each by itself."""
+        rows = len(inputs["completion_mask"])
+        batches = rows // (loss_batch(self.cell) or rows)
+        if batches == 1:
+            return self._batch_loss(model, inputs)
+        keep = inputs["completion_mask"].shape[1]
+        found = self._get_per_token_logps_and_entropies(model, *in_rows(inputs), keep, compute_entropy=True)
+        passed = [Passed(*each) for each in zip(found[0].chunk(batches), found[1].chunk(batches), strict=True)]
+        losses = [self._batch_loss(*each) for each in zip(passed, split_tensor_dict(inputs, batches), strict=True)]
+        return torch.stack(losses).mean()
+
+    def _batch_loss(self, model: Any, inputs: dict[str, Any]) -> torch.Tensor:
         loss = super()._compute_loss(model, with_arm(self.cell.clip.name, inputs))
         mask = inputs["completion_mask"]
         old, reference = inputs.get("old_per_token_logps"), inputs.get("ref_per_token_logps")

@@ -18,19 +18,30 @@ def test_one_update_a_rollout_accumulates_all_of_it() -> None:
 
 
 @pytest.mark.parametrize(
+    ("most", "loss_batch", "found"),
+    [(None, 1, 24), (8, 1, 8), (7, 1, 6), (1, 1, 1), (64, 1, 24), (None, 4, 24), (8, 4, 8), (11, 4, 8), (7, 4, 4)],
+)
+def test_a_pass_is_as_large_as_may_be_and_divides_an_update(most: int | None, loss_batch: int, found: int) -> None:
+    """An update of 24 completions a rank."""
+    batch = plan(prompts=12, completions=8, updates=2, rollouts=1, ranks=2, micro_batch=most, loss_batch=loss_batch)
+    assert batch.micro_batch == found
+    assert batch.micro_batch * batch.gradient_accumulation_steps * batch.ranks == batch.train_batch
+
+
+@pytest.mark.parametrize(
     ("numbers", "key", "remedy"),
     [
         (
-            {"prompts": 5, "completions": 8, "updates": 2, "ranks": 2, "micro_batch": None},
+            {"prompts": 5, "completions": 8, "updates": 2, "ranks": 2},
             "algo.prompts_per_rollout",
             "4 or 6",
         ),
         (
-            {"prompts": 4, "completions": 8, "updates": 3, "ranks": 1, "micro_batch": None},
+            {"prompts": 4, "completions": 8, "updates": 3, "ranks": 1},
             "algo.updates_per_rollout",
             "2 or 4",
         ),
-        ({"prompts": 4, "completions": 8, "updates": 2, "ranks": 1, "micro_batch": 5}, "compute.micro_batch", "4 or 8"),
+        ({"prompts": 4, "completions": 8, "updates": 2, "ranks": 1, "loss_batch": 5}, "estimator.loss_batch", "4 or 8"),
     ],
 )
 def test_what_does_not_divide_is_named_with_the_nearest_that_does(numbers: dict, key: str, remedy: str) -> None:
@@ -42,9 +53,9 @@ def test_what_does_not_divide_is_named_with_the_nearest_that_does(numbers: dict,
 @pytest.mark.parametrize(
     ("numbers", "ranks"),
     [
-        ({"prompts": 8, "completions": 32, "updates": 8, "micro_batch": 4}, 8),
-        ({"prompts": 64, "completions": 16, "updates": 128, "micro_batch": 2}, 4),
-        ({"prompts": 64, "completions": 8, "updates": 8, "micro_batch": 8}, 8),
+        ({"prompts": 8, "completions": 32, "updates": 8, "loss_batch": 4}, 8),
+        ({"prompts": 64, "completions": 16, "updates": 128, "loss_batch": 2}, 4),
+        ({"prompts": 64, "completions": 8, "updates": 8, "loss_batch": 8}, 8),
     ],
 )
 def test_so_many_fewer_ranks_are_offered_as_leave_the_batches_alone(numbers: dict, ranks: int) -> None:
@@ -54,7 +65,7 @@ def test_so_many_fewer_ranks_are_offered_as_leave_the_batches_alone(numbers: dic
 
 
 def test_where_no_ranks_help_none_are_offered() -> None:
-    [(_, text)] = faults(prompts=4, completions=8, updates=3, ranks=2, micro_batch=None)
+    [(_, text)] = faults(prompts=4, completions=8, updates=3, ranks=2)
     assert "compute.ranks" not in text
 
 
@@ -73,7 +84,7 @@ def test_where_no_ranks_help_none_are_offered() -> None:
     ],
 )
 def test_no_ranks_are_offered_that_are_refused_themselves(lines: list[str], ranks: int | None) -> None:
-    lines = ["algo.completions_per_prompt=16", "compute.micro_batch=2", *lines]
+    lines = ["algo.completions_per_prompt=16", "estimator.loss=micro_batch", "estimator.loss_batch=2", *lines]
     [fault] = compose(lines, multirun=False).faults
     assert fault.partition(", or compute.ranks=")[2] == ("" if ranks is None else str(ranks))
     assert ranks is None or not compose([*lines, f"compute.ranks={ranks}"], multirun=False).faults
@@ -81,7 +92,7 @@ def test_no_ranks_are_offered_that_are_refused_themselves(lines: list[str], rank
 
 def test_the_remedies_work() -> None:
     for updates in (2, 4):
-        assert not faults(prompts=4, completions=8, updates=updates, ranks=1, micro_batch=None)
+        assert not faults(prompts=4, completions=8, updates=updates, ranks=1)
 
 
 def test_a_plan_that_does_not_divide_is_refused() -> None:

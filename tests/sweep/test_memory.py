@@ -28,7 +28,7 @@ LORA_16 = 40_370_176  # 28 layers of 16 x (3584 + 3584) x 2 + 16 x (3584 + 512) 
 
 
 def cell(*lines: str, model: str = "shape/qwen2_5_7b") -> Cell:
-    own = [f"model={model}", "algo=spurious_rewards", "tracking=off", "eval.batch=64"]
+    own = [f"model={model}", "algo=spurious_rewards", "tracking=off", "eval.batch=64", "compute.micro_batch=4"]
     return compose_or_refuse([*own, *lines], multirun=False)[0].cell
 
 
@@ -398,7 +398,7 @@ def test_a_launch_refuses_what_cannot_fit_before_it_starts(
     monkeypatch.setattr(local.CellProcess, "start", lambda *args, **kwargs: pytest.fail("it started"))
     lines = ["model=shape/qwen2_5_7b", "algo=spurious_rewards", "compute=gpu", "data=lab/add", "data.repeat=true"]
     assert main([*lines, "eval=none", f"runs={tmp_path}"]) == 2
-    assert capsys.readouterr().err.splitlines()[0].startswith("rlvr_sweep: shape/qwen2_5_7b takes about 158 GB a GPU")
+    assert capsys.readouterr().err.splitlines()[0].startswith("rlvr_sweep: shape/qwen2_5_7b takes about 169 GB a GPU")
 
 
 def test_a_sweep_starts_no_more_than_may_offload_at_once(

@@ -69,6 +69,7 @@ def test_what_is_advised_fits(preset: str, total: int, monkeypatch: pytest.Monke
         ([], 80 << 30, f"write compute=zero3_x2 {FEWER} on 2 GPUs, or {LORA} {HALF} here"),
         ([KEEP, "eval.batch=64"], H200, f"write compute=zero2_x8 on 8 GPUs, or {LORA} {AUTO} here"),
         ([LORA], 16 << 30, NOTHING),
+        (["model=shape/qwen2_5_1_5b", VLLM], 38 << 30, "write compute.micro_batch=4"),
     ],
 )
 def test_on_one_gpu_a_larger_machine_is_not_all_there_is(

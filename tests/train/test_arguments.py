@@ -96,8 +96,11 @@ def test_a_default_that_moves_in_trl_does_not_move_us(tmp_path: Path) -> None:
         (["estimator=grpo"], {"loss_type": "dapo", "scale_rewards": "group", "delta": None}),
         (["estimator=dr_grpo"], {"loss_type": "dr_grpo", "scale_rewards": "none"}),
         (["estimator=dapo", "clip=dapo"], {"epsilon": 0.2, "epsilon_high": 0.28, "delta": 10.0, "loss_type": "dapo"}),
-        (["estimator=spurious_rewards"], {"loss_type": "bnpo", "per_device_train_batch_size": 4}),
-        (["estimator=spurious_rewards", "clip=off_large_batch"], {"gradient_accumulation_steps": 32}),
+        (
+            ["estimator=spurious_rewards", "compute.micro_batch=8"],
+            {"loss_type": "bnpo", "per_device_train_batch_size": 8},
+        ),
+        (["compute.micro_batch=4", "clip=off_large_batch"], {"gradient_accumulation_steps": 32}),
         (["estimator.entropy_bonus=0.1"], {"entropy_coef": 0.0}),  # the bonus is ours
         (["clip=off_policy_gradient", "estimator.kl=0.1"], {"beta": 0.1, "use_bias_correction_kl": False}),
     ],

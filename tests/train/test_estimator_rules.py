@@ -93,11 +93,11 @@ def test_arms_are_matched_on_prompts_seen() -> None:
         assert cell.cell_id == ident(f"clip={name}", f"clip.match={same}")
 
 
-def test_the_loss_fixes_the_size_of_a_forward_pass_whatever_the_machine_says() -> None:
-    [cell] = compose_or_refuse(["estimator=spurious_rewards"], multirun=False)
-    assert (arm(cell.cell).micro_batch, arm(cell.cell).gradient_accumulation_steps) == (4, 8)
-    same = ident("estimator=spurious_rewards", "compute.micro_batch=4")
-    assert same == ident("estimator=spurious_rewards")
+def test_a_pass_holds_whole_batches_of_the_loss() -> None:
+    for most, passes in ((4, (4, 8)), (8, (8, 4)), (6, (4, 8))):
+        [cell] = compose_or_refuse(["estimator=spurious_rewards", f"compute.micro_batch={most}"], multirun=False)
+        assert (arm(cell.cell).micro_batch, arm(cell.cell).gradient_accumulation_steps) == passes
+        assert cell.cell_id == ident("estimator=spurious_rewards")
 
 
 @pytest.mark.parametrize("name", ["nsr", "psr"])

@@ -29,6 +29,7 @@ CELL = [  # one rollout of 4 x 4, 2 updates; a learning rate that moves the rati
     *("reward=random", "seed=14", "algo.temperature=2"),
 ]
 
+BATCHES = ("estimator.loss=micro_batch", "estimator.loss_batch=2")
 
 # -- the reference: a group's rewards -> advantages; a completion's log-probs -> token losses; an update's -> its loss
 
@@ -64,8 +65,14 @@ def constant_mean(update: "Update") -> torch.Tensor:
     return torch.cat(update.losses).sum() / (len(update.losses) * 48)
 
 
-def micro_batch_mean(update: "Update") -> torch.Tensor:
-    return torch.stack([torch.cat([update.losses[i] for i in part]).mean() for part in update.parts]).mean()
+def batch_mean(size: int) -> Callable[["Update"], torch.Tensor]:
+    """Of the token means of batches of so many completions."""
+
+    def mean(update: "Update") -> torch.Tensor:
+        batches = [part[at : at + size] for part in update.parts for at in range(0, len(part), size)]
+        return torch.stack([torch.cat([update.losses[i] for i in batch]).mean() for batch in batches]).mean()
+
+    return mean
 
 
 @dataclass
@@ -98,12 +105,14 @@ CASES = {
     "grpo": Case([]),
     "grpo in micro-batches": Case(["compute.micro_batch=2"]),
     "sequence mean": Case(["estimator=grpo_sequence"], mean=sequence_mean),
-    "micro-batch mean": Case(["estimator.loss=micro_batch", "estimator.loss_batch=2"], mean=micro_batch_mean),
+    "micro-batch mean": Case([*BATCHES, "compute.micro_batch=2"], mean=batch_mean(2)),
+    "micro-batch mean, a pass for two of them": Case([*BATCHES, "compute.micro_batch=4"], mean=batch_mean(2)),
+    "micro-batch mean with kl": Case([*BATCHES, "estimator.kl=0.1"], mean=batch_mean(2), kl=0.1),
     "scaled by the batch": Case(["estimator.scale=batch"], advantage=lambda r: r - r.mean(), scale_by_batch=True),
     "dr_grpo": Case(["estimator=dr_grpo"], advantage=lambda r: r - r.mean(), mean=constant_mean),
     "whitened": Case(["estimator.whiten=true"], whitened=True),
     "spurious_rewards": Case(
-        ["estimator=spurious_rewards"], advantage=lambda r: normed(r, 1e-9), mean=micro_batch_mean, whitened=True
+        ["estimator=spurious_rewards"], advantage=lambda r: normed(r, 1e-9), mean=batch_mean(4), whitened=True
     ),
     "nsr_masked": Case(
         ["estimator=nsr_masked", "clip=dapo", "estimator.dynamic_sampling=false"],
@@ -143,8 +152,8 @@ CASES = {
     "kl": Case(["estimator.kl=0.1", "algo.temperature=1.5"], kl=0.1, temperature=1.5),
     "entropy bonus": Case(["estimator.entropy_bonus=0.5", "compute.micro_batch=2"], bonus=0.5),
     "entropy bonus, micro-batch mean": Case(
-        ["estimator.entropy_bonus=0.5", "estimator.loss=micro_batch", "estimator.loss_batch=2"],
-        mean=micro_batch_mean,
+        ["estimator.entropy_bonus=0.5", *BATCHES, "compute.micro_batch=4"],
+        mean=batch_mean(2),
         bonus=0.5,
     ),
     "asymmetric": Case(["clip.epsilon_low=0.1", "clip.epsilon_high=0.3"], token_loss=clipped(0.1, 0.3)),

@@ -128,18 +128,28 @@ def test_a_stopped_cell_goes_on_in_the_middle_of_a_rollout(
     assert record(stopped) == record(straight(*overrides))
 
 
-@pytest.mark.parametrize(("ends", "before", "after"), [("stopped", 4, 2), ("stopped", 2, 4), ("killed", 4, 2)])
+@pytest.mark.parametrize(
+    ("ends", "before", "after", "more"),
+    [
+        ("stopped", 4, 2, []),
+        ("stopped", 2, 4, []),
+        ("killed", 4, 2, []),
+        ("stopped", 2, 4, ["estimator.loss=micro_batch", "estimator.loss_batch=2"]),
+    ],
+)
 def test_what_goes_on_with_other_micro_batches_makes_the_same_updates(
     ends: str,
     before: int,
     after: int,
+    more: list[str],
     make_cell: Callable[..., CellDir],
     monkeypatch: pytest.MonkeyPatch,
     straight: Callable[..., CellDir],
 ) -> None:
     """After the GPU's memory was used up, say: in the middle of a rollout, or between two."""
-    undisturbed = straight("estimator.kl=0.1", "compute.micro_batch=4")
-    other = make_cell("estimator.kl=0.1", f"compute.micro_batch={before}")
+    more = ["estimator.kl=0.1", *more]
+    undisturbed = straight(*more, "compute.micro_batch=4")
+    other = make_cell(*more, f"compute.micro_batch={before}")
     if ends == "stopped":
         at_step(monkeypatch, 2, lambda: os.kill(os.getpid(), signal.SIGUSR1))
         assert not run(other)
@@ -147,7 +157,7 @@ def test_what_goes_on_with_other_micro_batches_makes_the_same_updates(
         at_step(monkeypatch, 3, kill)
         with pytest.raises(Killed):
             run(other)
-    lines = [*TINY, "estimator.kl=0.1", f"compute.micro_batch={after}", f"runs={other.path.parent}"]
+    lines = [*TINY, *more, f"compute.micro_batch={after}", f"runs={other.path.parent}"]
     other.update(compose_or_refuse(lines, multirun=False)[0])
     assert other.cell.compute.micro_batch == after and run(other)
     rows = [pq.read_table(each.path / "rollouts").select(["text"]) for each in (undisturbed, other)]

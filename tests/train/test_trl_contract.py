@@ -1,13 +1,16 @@
 """The private parts of TRL and transformers that train/trainer.py builds on; read this first when TRL is upgraded."""
 
+import ast
 import inspect
 from importlib.metadata import version
+from textwrap import dedent
 
 import pytest
 from transformers import Trainer
 from trl.generation.vllm_generation import VLLMGeneration
 from trl.trainer.grpo_trainer import GRPOTrainer
 
+PASS = "_get_per_token_logps_and_entropies"
 HOOKS = {  # name -> parameters our override relies on
     "_generate_and_score_completions": ["self", "inputs"],
     "_generate_single_turn": [
@@ -69,6 +72,14 @@ def test_the_order_inside_trl_that_we_rely_on() -> None:
 def test_the_pass_that_gives_log_probs_takes_what_we_give_it() -> None:
     first = list(inspect.signature(GRPOTrainer._get_per_token_logps_and_entropies).parameters)[:6]
     assert first == ["self", "model", "input_ids", "attention_mask", "logits_to_keep", "batch_size"]
+
+
+def test_the_loss_asks_the_model_for_one_pass_and_for_nothing_else() -> None:
+    """train/trainer.py hands it what a larger pass found, in the model's place."""
+    loss = ast.parse(dedent(inspect.getsource(GRPOTrainer._compute_loss)))
+    uses = [node for node in ast.walk(loss) if isinstance(node, ast.Name) and node.id == "model"]
+    passes = [node.args[0] for node in ast.walk(loss) if isinstance(node, ast.Call) and PASS in ast.unparse(node.func)]
+    assert len(uses) == 1 and passes == uses
 
 
 def test_what_trl_does_with_a_vllm_engine() -> None:

@@ -204,7 +204,7 @@ def main() -> int:
     )
     data = drawn()
     torch.backends.cuda.enable_cudnn_sdp(False)  # as train/model.py has it
-    tokens = _all(data)
+    tokens = all_tokens(data)
     width = data["prompt_ids"].shape[1] + data["completion_ids"].shape[1]
     setting = {key: str(value) for key, value in vars(args).items()} | {
         "tokens": tokens,
@@ -266,12 +266,17 @@ def unseen(
         how = f"new lengths, {'with' if with_cudnn else 'without'} cuDNN's attention"
         with torch.no_grad():
             seconds, peak = measured(lambda: in_fours(model, rows, size), device, times=1)
-        yield {"name": f"old log-probs, {how}", "seconds": seconds, "tokens/s": _all(rows) / seconds, "peak_gb": peak}
+        yield {
+            "name": f"old log-probs, {how}",
+            "seconds": seconds,
+            "tokens/s": all_tokens(rows) / seconds,
+            "peak_gb": peak,
+        }
         seconds, peak = measured(lambda: step(model, micro_batches(others, size), ours), device, times=1)
-        yield {"name": f"update, {how}", "seconds": seconds, "tokens/s": _all(others) / seconds, "peak_gb": peak}
+        yield {"name": f"update, {how}", "seconds": seconds, "tokens/s": all_tokens(others) / seconds, "peak_gb": peak}
 
 
-def _all(data: dict[str, torch.Tensor]) -> int:
+def all_tokens(data: dict[str, torch.Tensor]) -> int:
     """Tokens, those of the prompts too."""
     return int(data["prompt_mask"].sum() + data["completion_mask"].sum())
 
