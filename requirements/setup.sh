@@ -114,7 +114,7 @@ fi
 printf 'unfinished\n' >"$state"
 : >"$log"
 trap 'printf "setup: interrupted; make setup starts again\n" >&2; exit 130' INT TERM
-if [[ -n $uv ]]; then installer="uv $("$uv" --version | cut -d' ' -f2)"; else installer="pip (no uv on PATH)"; fi
+if [[ -n $uv ]]; then installer="uv $("$uv" --version | cut -d' ' -f2)"; else installer="uv if pip can bring it (no uv on PATH)"; fi
 say "Python $python_version, $installer, lock requirements/$device.txt ($why)"
 
 if [[ $fresh == yes && -n $uv ]]; then
@@ -124,12 +124,15 @@ elif [[ $fresh == yes ]]; then
 fi
 
 pip=("$venv/bin/python" -m pip --disable-pip-version-check --no-input)
+# uv installs several times as fast. What it cannot reach, as what only pip is configured with, pip installs.
+if [[ -z $uv ]]; then
+    sed -n '/^uv==/,/[^\\]$/p' requirements/dev.txt >"$venv/uv.txt"
+    if "${pip[@]}" install --require-hashes --no-deps -r "$venv/uv.txt" >>"$log" 2>&1 && [[ -x $venv/bin/uv ]]; then uv=$venv/bin/uv; fi
+fi
 install() {
-    if [[ -n $uv ]]; then
-        logged "$uv" pip install --python "$venv/bin/python" "$@"
-    else
-        logged "${pip[@]}" install --no-warn-script-location "$@"
-    fi
+    if [[ -n $uv ]] && "$uv" pip install --python "$venv/bin/python" "$@" >>"$log" 2>&1; then return; fi
+    if [[ -n $uv ]]; then say "uv could not install $(cut -c1-60 <<<"$*") (see $log); pip does"; fi
+    logged "${pip[@]}" install --no-warn-script-location "$@"
 }
 
 # The CPU build: from a folder of wheels that pip is configured with (--find-links), else from where uv knows to look; the plain
@@ -146,11 +149,7 @@ install_cpu_torch() {
         say "$torch, CPU build, found by pip"
         return
     fi
-    local finder=$uv
-    if [[ -z $finder ]]; then
-        "${pip[@]}" install uv >>"$log" 2>&1 && finder=$venv/bin/uv
-    fi
-    if [[ -n $finder ]] && "$finder" pip install --python "$venv/bin/python" --no-deps --torch-backend=cpu "$torch" >>"$log" 2>&1; then
+    if [[ -n $uv ]] && "$uv" pip install --python "$venv/bin/python" --no-deps --torch-backend=cpu "$torch" >>"$log" 2>&1; then
         say "$torch, CPU build, found by uv"
         return
     fi
@@ -161,7 +160,7 @@ install_cpu_torch() {
 if [[ $fresh == yes ]]; then say "installing; one to three minutes (follow it with: tail -f $log)"; fi
 if [[ $device == cpu ]]; then install_cpu_torch; fi
 export DS_BUILD_OPS=0 # DeepSpeed compiles what it needs at its first use
-install --require-hashes --no-deps -r "requirements/$device.txt" -r requirements/dev.txt
+UV_COMPILE_BYTECODE=1 install --require-hashes --no-deps -r "requirements/$device.txt" -r requirements/dev.txt
 install --no-deps --no-build-isolation --editable .
 
 printf '%s|%s|%s|%s\n' "$here" "$python_version" "$device" "$locks" >"$state"

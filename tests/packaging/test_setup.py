@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).resolve().parents[2]
-TOOLS = "bash sh cat cksum cp cut dirname find grep ls mkdir rm tail tr uname"
+TOOLS = "bash sh cat cksum cp cut dirname find grep ls mkdir rm sed tail tr uname"
 NAMES = ("python3", "python", "python3.13", "python3.12", "python3.11")
 FAKE = """#!/bin/sh
 case "$1 $2" in
@@ -103,8 +103,10 @@ def test_a_machine_without_gpu_gets_the_cpu_lock_with_hashes(machine: Machine) -
     done = machine.setup()
     assert done.returncode == 0, done.stderr
     assert "no uv on PATH" in done.stdout and "no nvidia-smi" in done.stdout
-    venv, torch, locks, editable = machine.called()
+    venv, uv, torch, locks, editable = machine.called()
     assert venv == "venv"
+    assert uv.endswith("--require-hashes --no-deps -r .venv/uv.txt")
+    assert (machine.tree / ".venv/uv.txt").read_text().count("--hash=sha256:") > 1
     assert torch.endswith("--no-deps torch==2.13.0+cpu")
     assert "--require-hashes --no-deps -r requirements/cpu.txt -r requirements/dev.txt" in locks
     assert editable.endswith("--no-deps --no-build-isolation --editable .")
@@ -164,7 +166,7 @@ def test_a_failed_or_broken_off_setup_is_made_anew(machine: Machine) -> None:
 
 
 def test_without_a_cpu_build_the_big_download_is_announced(machine: Machine) -> None:
-    machine.python("3.12", "python3", pip="""case "$*" in *+cpu|*install\\ uv) exit 1 ;; esac""")
+    machine.python("3.12", "python3", pip="""case "$*" in *+cpu|*uv.txt) exit 1 ;; esac""")
     done = machine.setup()
     assert done.returncode == 0, done.stderr
     assert "WARNING" in done.stdout and "2.7 GB" in done.stdout
@@ -178,3 +180,21 @@ def test_a_virtual_environment_of_the_users_own_is_left_alone(machine: Machine) 
     done = machine.setup()
     assert done.returncode == 2 and "not made by this script" in done.stderr
     assert os.listdir(machine.tree / ".venv") == ["mine"]
+
+
+UV = """#!/bin/sh
+echo "uv $*" >> CALLS
+case "$*" in *requirements/cpu.txt*) {then} ;; --version) echo uv 1.0 ;; "venv "*) PYTHON -m venv .venv ;; esac
+"""
+
+
+@pytest.mark.parametrize(("then", "by"), [("exit 0", "uv"), ("echo no route; exit 1", "pip")])
+def test_what_uv_cannot_install_pip_does(machine: Machine, then: str, by: str) -> None:
+    machine.python("3.12", "python3")
+    uv = UV.replace("CALLS", str(machine.calls)).replace("PYTHON", str(machine.bin / "python3"))
+    machine.put("uv", uv.format(then=then))
+    done = machine.setup()
+    assert done.returncode == 0, done.stderr
+    assert ("uv could not install" in done.stdout) == (by == "pip")
+    last = [call for call in machine.called() if "requirements/cpu.txt" in call][-1]
+    assert last.startswith(by)

@@ -7,6 +7,7 @@ One rollout a cell: its completions, how they were cut into micro-batches, and e
 
 import os
 import sys
+from contextlib import nullcontext
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +17,7 @@ import torch
 from transformers import TrainerCallback
 
 from rlvr_sweep.cell_dir import CellDir
+from rlvr_sweep.grading.pool import Grader
 from rlvr_sweep.train import trainer, worker
 
 RANK = int(os.environ.get("RANK", "0"))
@@ -77,11 +79,13 @@ class Kept(Probe):
 
 def main(paths: list[str]) -> None:
     trainer.RLVRTrainer = Kept
-    for path in paths:
-        directory = CellDir(Path(path))
-        say = directory.status if RANK == 0 else lambda **changes: None
-        worker.train(directory, say=say, is_main=RANK == 0, began=0.0)
-        torch.save(Probe.found, directory.path / f"probe-{RANK}.pt")
+    with Grader() as grader:  # one for all: its workers take a second to start
+        Grader.within = lambda *args, **kwargs: nullcontext(grader)  # pyright: ignore[reportAttributeAccessIssue]
+        for path in paths:
+            directory = CellDir(Path(path))
+            say = directory.status if RANK == 0 else lambda **changes: None
+            worker.train(directory, say=say, is_main=RANK == 0, began=0.0)
+            torch.save(Probe.found, directory.path / f"probe-{RANK}.pt")
 
 
 if __name__ == "__main__":
