@@ -189,21 +189,8 @@ def main() -> int:
     args = parser.parse_args()
     args.out.mkdir(parents=True, exist_ok=True)
     device = torch.device("cpu" if args.tiny else "cuda")
-    size: dict[str, Any] = find_shape(args.shape).config() | (TINY if args.tiny else {})
-    config = AutoConfig.for_model(**size)
-    torch.manual_seed(0)
-    with device:
-        model: Any = AutoModelForCausalLM.from_config(
-            config, dtype=getattr(torch, args.weights), attn_implementation="sdpa"
-        )
-    add_fused_lm_head(model, temperature=1.0, outputs=("log_probs", "entropy"))
-    model.train()
-    most = args.max_tokens
-    drawn = partial(
-        completions, args.completions, mean=args.mean_tokens, most=most, vocabulary=config.vocab_size, device=device
-    )
+    model, drawn = prepared(args, device)
     data = drawn()
-    torch.backends.cuda.enable_cudnn_sdp(False)  # as train/model.py has it
     tokens = all_tokens(data)
     width = data["prompt_ids"].shape[1] + data["completion_ids"].shape[1]
     setting = {key: str(value) for key, value in vars(args).items()} | {
@@ -248,6 +235,22 @@ def main() -> int:
     except torch.OutOfMemoryError as error:
         say({"name": "AdamW", "failed": str(error).splitlines()[0][:100]})
     return 0
+
+
+def prepared(args: argparse.Namespace, device: torch.device) -> tuple[Any, Callable[..., dict[str, torch.Tensor]]]:
+    """A model of --shape with random --weights, as a cell trains it, and what draws --completions for it."""
+    size: dict[str, Any] = find_shape(args.shape).config() | (TINY if args.tiny else {})
+    config = AutoConfig.for_model(**size)
+    torch.manual_seed(0)
+    with device:
+        model: Any = AutoModelForCausalLM.from_config(
+            config, dtype=getattr(torch, args.weights), attn_implementation="sdpa"
+        )
+    add_fused_lm_head(model, temperature=1.0, outputs=("log_probs", "entropy"))
+    model.train()
+    torch.backends.cuda.enable_cudnn_sdp(False)  # as train/model.py has it
+    lengths = {"mean": args.mean_tokens, "most": args.max_tokens}
+    return model, partial(completions, args.completions, **lengths, vocabulary=config.vocab_size, device=device)
 
 
 def without_gradient(

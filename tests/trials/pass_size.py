@@ -15,11 +15,8 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from transformers import AutoConfig, AutoModelForCausalLM
-from trl.trainer.utils import add_fused_lm_head
 
-from rlvr_sweep.shapes.table import find_shape
-from tests.trials.levers import TINY, all_tokens, completions, in_fours, liger, measured, micro_batches, ours, step
+from tests.trials.levers import all_tokens, in_fours, liger, measured, micro_batches, ours, prepared, step
 
 
 def rows(
@@ -61,25 +58,9 @@ def main() -> int:
     args = parser.parse_args()
     args.out.mkdir(parents=True, exist_ok=True)
     device = torch.device("cpu" if args.tiny else "cuda")
-    torch.backends.cuda.enable_cudnn_sdp(False)  # as train/model.py has it
-    size: dict[str, Any] = find_shape(args.shape).config() | (TINY if args.tiny else {})
-    config = AutoConfig.for_model(**size)
-    with device:
-        model: Any = AutoModelForCausalLM.from_config(
-            config, dtype=getattr(torch, args.weights), attn_implementation="sdpa"
-        )
-    add_fused_lm_head(model, temperature=1.0, outputs=("log_probs", "entropy"))
-    model.train()
+    model, drawn = prepared(args, device)
     if not args.tiny:
         liger(model)
-    drawn = partial(
-        completions,
-        args.completions,
-        mean=args.mean_tokens,
-        most=args.max_tokens,
-        vocabulary=config.vocab_size,
-        device=device,
-    )
     table = []
     for row in rows(model, drawn, [int(each) for each in args.sizes.split(",")], device):
         table.append(row)
