@@ -219,8 +219,8 @@ def read(folders: Iterable[Path]) -> list[Calibration]:
 
 def nearest(cell: Cell, found: Sequence[Calibration], *, unit: str) -> Calibration | None:
     """Of the calibrations that are like this cell on a GPU or on cores (`unit`) the one whose rollouts are most like
-    its own: twice the ranks are as far as twice the batch of a rank, then how they are made counts, whether both write
-    checkpoints, and where completions are cut; None: there is none."""
+    its own: twice the ranks are as far as twice the batch of a rank or twice the completions of a pass, then how they
+    are made counts, whether both write checkpoints, and where completions are cut; None: there is none."""
     free = {"device": None, "ranks": None}  # auto is either
     wanted = setting(cell) | free
     like = [one for one in found if one.unit == unit and one.setting | free == wanted]
@@ -235,7 +235,8 @@ def nearest(cell: Cell, found: Sequence[Calibration], *, unit: str) -> Calibrati
 
     def distance(one: Calibration) -> tuple[float, float, int, bool, float]:
         ranks, batch = one.more(cell), sampled / one.work["sampled"] / one.more(cell)  # of a rank
-        size = round(abs(math.log(ranks)) + abs(math.log(batch)), 6)
+        passes = (one.manner.get("micro_batch") or 1) / (cell.compute.micro_batch or 1)
+        size = round(sum(abs(math.log(times)) for times in (ranks, batch, passes)), 6)
         cut = abs(math.log(limit / one.work["max_completion_tokens"]))
         return size, abs(math.log(ranks)), len(one.unlike(cell)), (one.checkpoint is None) == bool(every), cut
 

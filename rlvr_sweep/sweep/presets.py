@@ -1,8 +1,9 @@
 """The compute presets, read as a user would choose them: which is the nearest that a cell fits into?
 
-fitting(cell, total=150_000_000_000, gpus=8, host=2_000_000_000_000)        # "zero2_x2"
+fitting(cell, total=150_000_000_000, gpus=8, host=2_000_000_000_000)    # "zero2_x2", and the cell there
 """
 
+from collections.abc import Iterator
 from functools import cache
 from typing import Any
 
@@ -49,26 +50,35 @@ def on(cell: Cell, preset: str) -> Cell:
     return cell.model_copy(update={"compute": presets()[preset].model_copy(update=kept)})
 
 
-def fitting(cell: Cell, total: int, *, gpus: int, host: int) -> str | None:
-    """The nearest preset other than its own into which a cell fits, with all that it says besides, on GPUs of `total`
-    bytes, of which a node has `gpus`, and `host` bytes of its own: those without offloading first. One for a larger
-    machine is named where no other fits."""
+def fitting(cell: Cell, total: int, *, gpus: int, host: int) -> tuple[str, Cell] | None:
+    """The nearest preset other than its own into which a cell fits, with all that it says besides, and the cell there,
+    in its own passes where only those fit: on GPUs of `total` bytes, of which a node has `gpus`, and `host` bytes of
+    its own; those without offloading first. One for a larger machine is named where no other fits."""
     from rlvr_sweep.shapes.memory import estimate
 
-    fits = []
-    for name, preset in presets().items():
+    fits: list[tuple[tuple[bool, bool, int, int], str, Cell]] = []
+    for name in presets():
         if name == cell.choices.get("compute"):
             continue
-        other = on(cell, name)
-        try:
-            if rules.faults(other):
-                continue
-            found = estimate(other, total)
+        for smaller, other in enumerate(_as_it_comes_or_in_smaller_passes(cell, name)):
+            try:
+                if rules.faults(other):
+                    continue
+                found = estimate(other, total)
+            except Unknown:
+                return None
             if found.peak <= total and found.host <= host:
-                fits.append((_distance(cell.compute, preset, gpus=gpus), name))
-        except Unknown:
-            return None
-    return min(fits)[1] if fits else None
+                fits.append(((*_distance(cell.compute, other.compute, gpus=gpus), smaller), name, other))
+                break
+    return min(fits, key=lambda one: one[:2])[1:] if fits else None
+
+
+def _as_it_comes_or_in_smaller_passes(cell: Cell, preset: str) -> Iterator[Cell]:
+    other, own = on(cell, preset), cell.compute.micro_batch
+    yield other
+    its = other.compute.micro_batch
+    if own is not None and (its is None or own < its):
+        yield other.model_copy(update={"compute": other.compute.model_copy(update={"micro_batch": own})})
 
 
 def is_larger(other: Compute, have: Compute, *, gpus: int) -> bool:

@@ -13,7 +13,7 @@ from collections.abc import Iterator
 from rlvr_sweep.config.rules import arm, loss_batch
 from rlvr_sweep.config.schema import Cell, Compute, Lora
 from rlvr_sweep.shapes.memory import estimate
-from rlvr_sweep.sweep.presets import ABOUT, fitting, is_larger, on, presets, said
+from rlvr_sweep.sweep.presets import ABOUT, fitting, is_larger, on, said
 
 BATCHES = (256, 128, 64, 32, 16)  # completions at once, where only the KV cache is too large
 SPENT = {"gradient_checkpointing": False, "vllm_sleep": False, "vllm_memory": None}  # None: more than the default
@@ -43,13 +43,16 @@ def _ways(cell: Cell, total: int, *, gpus: int, host: int) -> Iterator[tuple[str
         if not words and (share := _share(cell, total, host=host)):
             yield share, ""
         for narrow in (other, _generating(other, BATCHES[-1])):
-            preset = fitting(narrow, total, gpus=gpus, host=host)
-            if preset is None:
+            found = fitting(narrow, total, gpus=gpus, host=host)
+            if found is None:
                 continue
-            batch = None if narrow is other else _batch(on(other, preset), total, host=host)
-            choice = " ".join(word for word in (words, f"compute={preset}", batch) if word)
-            its = presets()[preset]
-            where = f" on {its.ranks} GPUs" if is_larger(its, cell.compute, gpus=gpus) else ""
+            preset, there = found
+            passes = f"compute.micro_batch={there.compute.micro_batch}"
+            if there.compute.micro_batch == on(other, preset).compute.micro_batch or passes in words:
+                passes = ""
+            batch = None if narrow is other else _batch(there, total, host=host)
+            choice = " ".join(word for word in (words, f"compute={preset}", passes, batch) if word)
+            where = f" on {there.compute.ranks} GPUs" if is_larger(there.compute, cell.compute, gpus=gpus) else ""
             yield f"{choice}{f' without {moot}' if moot else ''}", where
 
 

@@ -156,6 +156,14 @@ def test_of_several_the_most_similar_counts(runs: Path) -> None:
     assert "bench small" in (of(runs, "algo.prompts_per_rollout=4", "compute.micro_batch=2").basis or "")
 
 
+def test_half_the_batch_in_passes_like_its_own_is_no_less_like_it_than_as_many_in_others(runs: Path) -> None:
+    keep(runs, document())
+    eight = composed("compute.micro_batch=8", "algo.prompts_per_rollout=8").cell
+    keep(runs, document(name="eight", cell=calibration.manner(eight), work=calibration.work(eight)))
+    assert "bench eight on 4 x NVIDIA H200, an estimate" in (of(runs, "compute.micro_batch=8").basis or "")
+    assert "bench seven on 4 x NVIDIA H200, an estimate" in (of(runs).basis or "")
+
+
 @pytest.mark.parametrize(
     ("line", "differs"),
     [

@@ -12,7 +12,7 @@ from rlvr_sweep.sweep import memory
 from tests.conftest import H200
 
 VLLM = "compute.backend=vllm"
-FEWER = "compute.generate_batch=32 eval.batch=32"
+FEWER = "compute.generate_batch=64 eval.batch=64"
 HALF = "compute.generate_batch=128 eval.batch=128"
 KEEP, LORA = "compute.gradient_checkpointing=false", "model.lora={rank: 16}"
 AUTO = "compute.gradient_checkpointing=auto"
@@ -66,7 +66,7 @@ def test_what_is_advised_fits(preset: str, total: int, monkeypatch: pytest.Monke
 @pytest.mark.parametrize(
     ("lines", "total", "said"),
     [
-        ([], 80 << 30, f"write compute=zero3_x2 {FEWER} on 2 GPUs, or {LORA} {HALF} here"),
+        ([], 80 << 30, f"write compute=zero1_x4 {FEWER} on 4 GPUs, or {LORA} {HALF} here"),
         ([KEEP, "eval.batch=64"], H200, f"write compute=zero2_x8 on 8 GPUs, or {LORA} {AUTO} here"),
         ([LORA], 16 << 30, NOTHING),
         (["model=shape/qwen2_5_1_5b", VLLM], 38 << 30, "write compute.micro_batch=4"),
