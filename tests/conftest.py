@@ -10,14 +10,16 @@ os.environ.update(
     WANDB_MODE="offline",
 )
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
 import pytest
 
 from rlvr_sweep import devices
 from rlvr_sweep.cell_dir import CellDir
+from rlvr_sweep.config import layers
 from rlvr_sweep.config.compose import compose_or_refuse
+from rlvr_sweep.config.tree import conf_dir
 from rlvr_sweep.sweep import gpus
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -38,6 +40,25 @@ TINY = [  # a lab cell of two seconds: 4 rollouts of 4 x 4, 2 updates each, a sm
     "eval.benchmarks.add.samples=2",
     "eval.benchmarks.add.ks=[1,2]",
 ]
+
+
+@pytest.fixture(autouse=True, scope="session")
+def known_layers() -> Iterator[dict[tuple[str, ...], layers.Layer]]:
+    """Hydra takes 0.2 s for a combination of choices, and the shipped files stay as they are while tests run: what the
+    cells of one command share (layers.Files), those of all tests in a process do."""
+    shipped, compose = [conf_dir()], layers.Files.compose
+    known: dict[tuple[str, ...], layers.Layer] = {}
+
+    def once(self: layers.Files, lines: Sequence[str]) -> layers.Layer:
+        if self._roots != shipped:
+            return compose(self, lines)
+        if (key := tuple(lines)) not in known:
+            known[key] = compose(self, lines)
+        return known[key]
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(layers.Files, "compose", once)
+        yield known
 
 
 @pytest.fixture

@@ -105,8 +105,9 @@ def test_each_cell_is_what_hydra_makes_of_it(lines: list[str], count: int, mine:
 
 
 @pytest.fixture
-def calls(monkeypatch: pytest.MonkeyPatch) -> dict[str, int]:
+def calls(monkeypatch: pytest.MonkeyPatch, known_layers: dict) -> dict[str, int]:
     """How often Hydra composes and a source is read."""
+    known_layers.clear()
     counts = {"hydra": 0, "load": 0}
 
     def counted(name: str, real: Callable) -> Callable:
