@@ -19,9 +19,9 @@ run: setup ## run the default cell, or what ARGS= says
 test: lint types ## lint, types and all tests; ARGS= goes to pytest, WORKERS= files at a time (0: in one process, for --pdb)
 	$(TEST_ENV) $(BIN)/python -m pytest -n $(WORKERS) --dist loadfile $(ARGS)
 
-test-slurm: setup ## sweeps on a real SLURM on this machine (Debian's packages are installed where that is allowed)
+test-slurm: setup ## sweeps on a real SLURM on this machine, one a worker (Debian's packages are installed where that is allowed)
 	@tests/slurm/install.sh || true
-	$(TEST_ENV) $(BIN)/python -m pytest -m slurm tests/slurm $(ARGS)
+	$(TEST_ENV) $(BIN)/python -m pytest -n $(WORKERS) -m slurm tests/slurm $(ARGS)
 
 test-gpu: setup ## tests that need a GPU, or two; what vLLM or a second GPU is missing for is skipped
 	$(TEST_ENV) $(BIN)/python -m pytest -m gpu tests/gpu $(ARGS)

@@ -1,4 +1,4 @@
-"""One SLURM for all tests of this folder: up with the first test that asks for the fixture `slurm`, idle after each.
+"""One SLURM a test process: up with the first test that asks for the fixture `slurm`, idle after each.
 
 make test-slurm ARGS='-k throttled'
 """

@@ -38,7 +38,8 @@ class Sweep:
 
     def __init__(self, runs: Path, *lines: str) -> None:
         self.runs = runs
-        self.lines = [*TINY, "compute=cpu", "cluster.time=00:10:00", "sweep.name=trial", f"runs={runs}", *lines]
+        own = ["compute=cpu", "eval.every=0", "cluster.time=00:10:00", "sweep.name=trial", f"runs={runs}"]
+        self.lines = [*TINY, *own, *lines]
         self.cells = compose_or_refuse(self.lines, multirun=True)
 
     def submit(self) -> int:
