@@ -76,8 +76,7 @@ def test_a_lab_cell_learns(tmp_path: Path) -> None:
     assert sum(accuracy[-8:]) > sum(accuracy[:8]) + 0.4  # 5 points of accuracy
 
 
-def test_two_cells_share_a_gpu(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", os.environ.get("CUDA_VISIBLE_DEVICES", "0").split(",")[0])
+def test_two_cells_share_a_gpu(tmp_path: Path) -> None:
     cli("-m", "seed=0,1", *LAB, "compute.share=0.5", f"runs={tmp_path}")
     first, second = sorted((each.read_status() for each in cells(tmp_path)), key=lambda status: status["started"])
     assert first["state"] == second["state"] == "done"
@@ -110,6 +109,7 @@ def test_the_doctor_runs_two_steps() -> None:
 
 
 @needs_two
+@pytest.mark.usefixtures("all_gpus")
 def test_zero2_makes_the_gradient_of_plain_ranks(tmp_path: Path) -> None:
     norms = []
     for zero in (0, 2):
