@@ -28,7 +28,7 @@ def lease(directory: CellDir) -> Lease:
     """The GPUs or cores for this cell. UserError where this machine has too few, or they too little memory."""
     cell, slots = directory.cell, Slots.of_this_machine()
     wanted = need(cell.compute, has_gpus=bool(slots.gpus))
-    slots.check(wanted)
+    slots.check(wanted, cell)
     check_installed(cell.compute)
     if wanted.gpus:
         memory.check(cell, smallest(slots.gpus), gpus=len(slots.gpus))

@@ -88,8 +88,12 @@ def gpu_row(found: list[Gpu], processes: list[Process]) -> Check:
     return Check("GPUs", "warn", f"{text}; " + "; ".join(said), remedy)
 
 
-def _gpus() -> Check:
-    return gpu_row(devices.gpus(), devices.processes())
+def gpus() -> Check:
+    """Of the GPUs that CUDA_VISIBLE_DEVICES names; others are not ours to judge, or to advise. Of slices (MIG), whose
+    names are none of theirs, all."""
+    found, visible = devices.gpus(), devices.gpus_here()
+    named = [gpu for gpu in found if gpu.is_in(visible)]
+    return gpu_row((named or found) if visible else [], devices.processes())
 
 
 def collective(count: int, *, backend: str = "nccl") -> str | None:
@@ -190,4 +194,4 @@ def network(*, timeout_s: float = 3.0) -> Check:
 
 def rows() -> list[Callable[[], Check]]:
     """The checks of this file, in the order in which they are shown."""
-    return [stack, _gpus, nccl, shared_memory, network]
+    return [stack, gpus, nccl, shared_memory, network]

@@ -16,7 +16,7 @@ from rlvr_sweep.doctor.install import last_line
 from rlvr_sweep.doctor.machine import Check
 from rlvr_sweep.source import is_checkout
 
-FULL_GIB, LOW_GIB = 1, 20  # free space: a lab cell needs megabytes, a 7B checkpoint with its optimizer about 113 GiB
+FULL_GIB, LOW_GIB = 1, 20  # free space: a lab cell needs megabytes, a 7B checkpoint with its optimizer about 99 GiB
 
 
 def disk(runs: Path) -> Check:
@@ -34,7 +34,7 @@ def disk(runs: Path) -> Check:
     if free < FULL_GIB:
         return Check("runs", "fail", found, "make room, or choose another disk: runs=DIR")
     if free < LOW_GIB:
-        more = "a 7B checkpoint with its optimizer takes about 113 GiB (ZeRO-2), two at once while one is written"
+        more = "a 7B checkpoint with its optimizer takes about 99 GiB (ZeRO-2), two at once while one is written"
         return Check("runs", "warn", found, f"enough for the lab; {more}")
     return Check("runs", "ok", found)
 

@@ -17,6 +17,7 @@ from typing import Any, Literal
 from rlvr_sweep.config.content import model_path
 from rlvr_sweep.config.rules import arm, sampled_completions
 from rlvr_sweep.config.schema import Cell
+from rlvr_sweep.shapes.offload import host_bytes
 from rlvr_sweep.shapes.sizes import Sizes, Unknown
 from rlvr_sweep.shapes.table import SHAPES, find_shape, name_in
 
@@ -41,12 +42,13 @@ ALWAYS = ("weights", "optimizer", "reference", "resident_engine", "context")
 @dataclass(frozen=True)
 class Estimate:
     """Bytes a GPU by term. `parameters`: all of the model's; `trained`: those the optimizer updates; `host`: bytes that
-    offloading holds in a node's own memory."""
+    offloading holds in a node's own memory; `served`: those that vLLM beside the trainer must have of a GPU."""
 
     parameters: int
     trained: int
     terms: dict[str, int]
     host: int = 0
+    served: int = 0
 
     @cached_property
     def phases(self) -> dict[Phase, int]:
@@ -65,9 +67,19 @@ class Estimate:
     def peak(self) -> int:
         return self.phases[self.phase]
 
+    @property
+    def engine(self) -> int:
+        """What vLLM may take: its share of the GPU."""
+        return self.terms.get("engine", 0) or self.terms.get("resident_engine", 0)
+
+    def fits(self, total: float, *, host: int) -> bool:
+        """Whether it does, into a GPU of `total` bytes and a node that has `host` of its own."""
+        return self.peak <= total and self.host <= host and self.served <= self.engine
+
     def as_json(self) -> dict[str, Any]:
         """The formula's terms, for --json."""
         sizes = {"parameters": self.parameters, "trained_parameters": self.trained, "host_bytes": self.host}
+        sizes["engine_least_bytes"] = self.served
         return {"peak_bytes": self.peak, "phase": self.phase, "phases": self.phases, "terms": self.terms} | sizes
 
 
@@ -95,8 +107,8 @@ def estimate(cell: Cell, total: int | None = None) -> Estimate:
     weights_here = 0 if compute.offload and zero == 3 else 1
 
     weights = (count * master + (trained * adapter if lora else 0)) // of_weights * weights_here
-    # Adam's two moments in float32, and under DeepSpeed in bfloat16 a float32 copy of the weights.
-    optimizer = trained * (8 + (4 if zero and half == 2 else 0)) // of_optimizer * on_gpu
+    # Adam's two moments in float32, and under DeepSpeed a float32 copy of the weights (ZeRO-3: not of float32 ones).
+    optimizer = trained * (12 if zero and (half == 2 or zero < 3) else 8) // of_optimizer * on_gpu
     is_split = zero == 0 and ranks > 1
     length = cell.algo.max_prompt_tokens + cell.algo.max_completion_tokens
     tokens = batch.micro_batch * length
@@ -118,9 +130,9 @@ def estimate(cell: Cell, total: int | None = None) -> Estimate:
     terms |= _generation(sizes, cell, total, completions=sampled, length=length, half=half, residual=master)
     if zero == 3:
         terms["gathered_weights"] = count * half
-    # The optimizer's state in float32, with ZeRO-3 also weights and gradients as they are computed with.
-    offloaded = trained * 12 + ((count + trained) * half if zero == 3 else 0) if compute.offload else 0
-    return Estimate(count, trained, {name: size for name, size in terms.items() if size}, offloaded // compute.nodes)
+    terms = {name: size for name, size in terms.items() if size}
+    served = _served(sizes, length=length, half=half) if compute.backend == "vllm" else 0
+    return Estimate(count, trained, terms, host_bytes(cell, sizes), served)
 
 
 def saving_seconds(cell: Cell) -> float:
@@ -216,8 +228,7 @@ def _generation(
     if compute.backend == "vllm_server":  # on other GPUs
         return {}
     if compute.backend == "vllm":
-        least = sizes.parameters * half + length * sizes.kv_bytes_per_token(half)
-        engine = least if total is None else round(total * compute.vllm_memory)
+        engine = _served(sizes, length=length, half=half) if total is None else round(total * compute.vllm_memory)
         sleeps = compute.vllm_sleep
         return {"engine" if sleeps else "resident_engine": engine}
     at_once = min(compute.generate_batch or completions, completions)
@@ -237,6 +248,11 @@ def _generation(
         # The first pass has all prompts at once; of an MLP gate, up and their product are there together.
         "prompts": rows * prompt * (3 * sizes.intermediate * half + _eager(sizes, cell, prompt, half=half)),
     }
+
+
+def _served(sizes: Sizes, *, length: int, half: int) -> int:
+    """What vLLM cannot do without: the weights, and the cache of one completion."""
+    return sizes.parameters * half + length * sizes.kv_bytes_per_token(half)
 
 
 def sizes_of(cell: Cell) -> Sizes:

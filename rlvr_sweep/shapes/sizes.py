@@ -90,11 +90,22 @@ class Sizes:
         """All of them: embedding, layers, the last norm, and the head where it is not the embedding."""
         return (2 - self.is_tied) * self.vocabulary * self.hidden + self.layers * self.layer + self.hidden
 
-    def lora_parameters(self, rank: int, targets: Sequence[str] | str) -> int:
-        """Of adapters of that rank on `targets`; a string that is no module's name means all linear modules."""
+    @property
+    def matrices(self) -> list[int]:
+        """Elements of each: all parameters but norms and biases."""
+        ends = (2 - self.is_tied) * [self.vocabulary * self.hidden]
+        return self.layers * [wide * high for wide, high in self.linears.values()] + ends
+
+    def adapters(self, rank: int, targets: Sequence[str] | str) -> list[int]:
+        """Elements of each matrix of adapters of that rank on `targets`; a string that is no module's name means all
+        linear modules."""
         names = [targets] if isinstance(targets, str) else targets
         chosen = [each for name, each in self.linears.items() if name in names] or list(self.linears.values())
-        return self.layers * sum(rank * (wide + high) for wide, high in chosen)
+        return self.layers * [rank * length for lengths in chosen for length in lengths]
+
+    def lora_parameters(self, rank: int, targets: Sequence[str] | str) -> int:
+        """Of those adapters."""
+        return sum(self.adapters(rank, targets))
 
     def kv_bytes_per_token(self, width: int) -> int:
         """Bytes that a token takes in the KV cache, at `width` bytes a number."""

@@ -121,6 +121,12 @@ class Calibration:
             startup=measured["startup"],
         )
 
+    @property
+    def a_pass(self) -> int:
+        """Completions that a pass of a rank had, at most."""
+        update = self.work["trained"] // (self.setting["ranks"] * (self.manner.get("updates") or 1))
+        return min(self.manner.get("micro_batch") or update, update)
+
     def basis(self, cell: Cell) -> str:
         """As in: bench shape-qwen2_5_7b-zero2_x4-vllm-64x16-h200x4-46ce69 on 4 x NVIDIA H200, an estimate for
         completions of 853 tokens, without evaluations; and how this cell is not as what was measured."""
@@ -235,7 +241,7 @@ def nearest(cell: Cell, found: Sequence[Calibration], *, unit: str) -> Calibrati
 
     def distance(one: Calibration) -> tuple[float, float, int, bool, float]:
         ranks, batch = one.more(cell), sampled / one.work["sampled"] / one.more(cell)  # of a rank
-        passes = (one.manner.get("micro_batch") or 1) / (cell.compute.micro_batch or 1)
+        passes = one.a_pass / arm(cell).micro_batch
         size = round(sum(abs(math.log(times)) for times in (ranks, batch, passes)), 6)
         cut = abs(math.log(limit / one.work["max_completion_tokens"]))
         return size, abs(math.log(ranks)), len(one.unlike(cell)), (one.checkpoint is None) == bool(every), cut

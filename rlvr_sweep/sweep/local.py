@@ -92,7 +92,7 @@ class Scheduler:
             offloaded = memory.offloaded(directory.cell)
             wanted = need(compute, has_gpus=gpus > 0, share=part, host=offloaded)
             check_nodes(compute.nodes)
-            self.slots.check(wanted)
+            self.slots.check(wanted, directory.cell)
             check_installed(compute)
             if wanted.gpus:
                 memory.check(directory.cell, total, gpus=gpus)

@@ -13,7 +13,7 @@ from typing import Any
 from rlvr_sweep import devices
 from rlvr_sweep.config.schema import Cell
 from rlvr_sweep.errors import UserError
-from rlvr_sweep.shapes.memory import checkpoint_bytes, estimate, recomputing
+from rlvr_sweep.shapes.memory import Estimate, checkpoint_bytes, estimate, recomputing
 from rlvr_sweep.shapes.sizes import Unknown
 from rlvr_sweep.sweep.gpus import check_free
 
@@ -32,10 +32,13 @@ def check(cell: Cell, total: int | None, *, gpus: int) -> None:
     share, host = cell.compute.share or 1.0, devices.memory_here()  # a share left open is made to fit
     room = round(total * share)
     if found.peak > room:
-        wanted, where, have = found.peak, f"a GPU in its {found.phase} phase", f"{room / 1e9:,.0f}"
+        wanted, have = f"about {found.peak / 1e9:,.0f} GB a GPU in its {found.phase} phase", f"{room / 1e9:,.0f}"
         have += "" if share == 1 else f" (a share of {share:g})"
+    elif found.served > found.engine:
+        wanted, have = _for_vllm(cell, found)
     elif found.host > host:
-        wanted, where, have = found.host, "of a node's own memory with compute.offload", f"{host / 1e9:,.0f}"
+        wanted = f"about {found.host / 1e9:,.0f} GB of a node's own memory with compute.offload"
+        have = f"{host / 1e9:,.0f}"
     else:
         ranks = cell.compute.ranks // cell.compute.nodes
         frugal = (
@@ -47,8 +50,7 @@ def check(cell: Cell, total: int | None, *, gpus: int) -> None:
 
     instead = remedy(cell, total, gpus=gpus, host=host)
     raise UserError(
-        f"{cell.model.name} takes about {wanted / 1e9:,.0f} GB {where}, there are {have}; {instead}, or "
-        "compute.check_memory=false to try it"
+        f"{cell.model.name} takes {wanted}, there are {have}; {instead}, or compute.check_memory=false to try it"
     )
 
 
@@ -86,13 +88,15 @@ def on_gpus(cells: Sequence[Cell], gpus: tuple[str, ...]) -> list[Cell]:
 
 
 def lines(cells: Sequence[Cell], total: int | None) -> list[str]:
-    """What `plan` says of cells that run on GPUs: the range of their estimates, the most that one of them offloads into
-    a node's own memory, and of which it knows nothing."""
-    peaks: list[int] = []
+    """What `plan` says of cells that run on GPUs: the range of their estimates, what vLLM lacks, the most that one of
+    them offloads into a node's own memory, and of which it knows nothing."""
+    peaks, starved = [], []
     unknown: dict[str, None] = {}
     for cell in cells:
         try:
-            peaks.append(estimate(cell, total).peak)
+            one = estimate(cell, total)
+            peaks.append(one.peak)
+            starved += [(cell, one)] if one.served > one.engine else []
         except Unknown as reason:
             unknown[f"memory: unknown for {cell.model.name} ({reason})"] = None
     if not peaks:
@@ -101,6 +105,10 @@ def lines(cells: Sequence[Cell], total: int | None) -> list[str]:
     of = f" of {total / 1e9:,.0f} GB" if total else ""
     more = ", more than there is" if total is not None and max(peaks) > total else ""
     found = [f"memory: about {span} GB{of} a GPU{more}"]
+    if starved:
+        cell, one = max(starved, key=lambda pair: pair[1].served)
+        wanted, have = _for_vllm(cell, one)
+        found.append(f"memory: {cell.model.name} takes {wanted}, there are {have}")
     if host := max(map(offloaded, cells)):
         here = devices.memory_here()
         of = f" of {here / 1e9:,.0f} GB" if total else ""  # without GPUs this is another machine than theirs
@@ -124,6 +132,12 @@ def disk_lines(cells: Sequence[Cell], runs: Path) -> list[str]:
     free = shutil.disk_usage(there).free
     said = f"disk: a checkpoint of about {_gigabytes(largest)} GB a cell, two at once while one is written"
     return [f"{said}; {_gigabytes(free)} GB free in {runs}{', too little' if 2 * largest > free else ''}"]
+
+
+def _for_vllm(cell: Cell, found: Estimate) -> tuple[str, str]:
+    """What an engine beside the trainer cannot do without, and what it is given."""
+    wanted = f"at least {found.served / 1e9:,.1f} GB of a GPU for vLLM (weights and one completion)"
+    return wanted, f"{found.engine / 1e9:,.1f} (compute.vllm_memory={cell.compute.vllm_memory:g})"
 
 
 def _gigabytes(size: int) -> str:

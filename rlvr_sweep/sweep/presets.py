@@ -67,7 +67,7 @@ def fitting(cell: Cell, total: int, *, gpus: int, host: int) -> tuple[str, Cell]
                 found = estimate(other, total)
             except Unknown:
                 return None
-            if found.peak <= total and found.host <= host:
+            if found.fits(total, host=host):
                 fits.append(((*_distance(cell.compute, other.compute, gpus=gpus), smaller), name, other))
                 break
     return min(fits, key=lambda one: one[:2])[1:] if fits else None

@@ -18,13 +18,20 @@ from rlvr_sweep.sweep.presets import ABOUT, fitting, is_larger, on, said
 BATCHES = (256, 128, 64, 32, 16)  # completions at once, where only the KV cache is too large
 SPENT = {"gradient_checkpointing": False, "vllm_sleep": False, "vllm_memory": None}  # None: more than the default
 RANK = 16
+ROOM_TO_SERVE = 1.2  # vLLM's kernels and more than one completion, over the weights and one
 
 
 def remedy(cell: Cell, total: int, *, gpus: int, host: int) -> str:
     """For a cell that does not fit into GPUs of `total` bytes, of which a node has `gpus` and `host` bytes of its own:
     the first that helps and, where that takes a larger machine, the first that helps on this one."""
-    larger = ""
+    larger, engine = "", ""
+    if share := _engine_share(cell, total):
+        engine = f"compute.vllm_memory={share:g}"
+        cell = cell.model_copy(update={"compute": cell.compute.model_copy(update={"vllm_memory": share})})
+        if fits(cell, total, host=host):
+            return f"write {engine}"
     for words, where in _ways(cell, total, gpus=gpus, host=host):
+        words = f"{engine} {words}".strip()
         if not where:
             return f"write {words}" if not larger else f"write {larger}, or {words} here"
         larger = larger or f"{words}{where}"
@@ -56,11 +63,17 @@ def _ways(cell: Cell, total: int, *, gpus: int, host: int) -> Iterator[tuple[str
             yield f"{choice}{f' without {moot}' if moot else ''}", where
 
 
+def _engine_share(cell: Cell, total: int) -> float | None:
+    """compute.vllm_memory with which vLLM can hold the model, and some completions; None where it has as much."""
+    found = estimate(cell, total)
+    share = math.ceil(20 * ROOM_TO_SERVE * found.served / total) / 20
+    return share if found.served > found.engine and share < 1 else None
+
+
 def fits(cell: Cell, total: int, *, host: int) -> bool:
     """Whether it does as it is, in its share of a GPU."""
-    found = estimate(cell, total)
     room = total * (cell.compute.share or 1.0)  # a share left open is made to fit
-    return found.peak <= room and found.host <= host
+    return estimate(cell, total).fits(room, host=host)
 
 
 def _smaller(cell: Cell) -> Iterator[tuple[str, Cell]]:

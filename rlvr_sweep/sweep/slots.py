@@ -9,9 +9,11 @@ No torch here: a process that only waits for others must not hold a CUDA context
 
 from dataclasses import dataclass
 from fractions import Fraction
+from typing import Any
 
 from rlvr_sweep import devices
-from rlvr_sweep.config.schema import Compute
+from rlvr_sweep.config.rules import faults
+from rlvr_sweep.config.schema import Cell, Compute
 from rlvr_sweep.errors import UserError
 from rlvr_sweep.sweep.gpus import check
 
@@ -43,6 +45,19 @@ def need(compute: Compute, *, has_gpus: bool, share: Fraction = Fraction(1), hos
     return Need(gpus=ranks, share=share if ranks == 1 else Fraction(1), host=host)
 
 
+def _instead(cell: Cell, count: int) -> str:
+    """The most of a node's `count` GPUs over which the cell's batches can be split, or cores."""
+    words = "compute=cpu" if cell.compute.backend != "vllm" else "compute=cpu compute.backend=hf"
+    for ranks in range(count * cell.compute.nodes, 0, -cell.compute.nodes):
+        fewer: dict[str, Any] = {"ranks": ranks}
+        if ranks == 1:  # ZeRO has nothing to shard on one
+            fewer |= {"zero": 0, "offload": False}
+        compute = cell.compute.model_copy(update=fewer)
+        if not faults(cell.model_copy(update={"compute": compute})):
+            return f"{'compute=gpu ' * (ranks == 1)}compute.ranks={ranks} or {words}"
+    return words
+
+
 class Slots:
     """The GPUs and cores to be shared out. `at_once` caps the number of cells whatever they take."""
 
@@ -58,15 +73,13 @@ class Slots:
     def of_this_machine(cls, at_once: int | None = None) -> "Slots":
         return cls(devices.gpus_here(), devices.cores_here(), at_once)
 
-    def check(self, need: Need) -> None:
-        """UserError where a cell could never start here."""
+    def check(self, need: Need, cell: Cell) -> None:
+        """UserError where `cell`, which takes `need`, could never start here."""
         if need.gpus > len(self.gpus):
             have = f"this machine has {len(self.gpus)}" if self.gpus else "no GPU is seen here"
-            plain = "compute=gpu " * (len(self.gpus) == 1)  # ZeRO has nothing to shard on one
-            fewer = f"{plain}compute.ranks={len(self.gpus)} or " if self.gpus else ""
             gpus = "1 GPU" if need.gpus == 1 else f"{need.gpus} GPUs"
             raise UserError(
-                f"a cell takes {gpus} (compute.ranks), and {have}; write {fewer}compute=cpu, or see "
+                f"a cell takes {gpus} (compute.ranks), and {have}; write {_instead(cell, len(self.gpus))}, or see "
                 "`python -m rlvr_sweep doctor`"
             )
         if need.gpus:

@@ -22,6 +22,7 @@ def arguments(
     completion, for which vLLM makes room (None: the model's context). `recompute`: gradient checkpointing."""
     batch, algo, estimator = arm(cell), cell.algo, cell.estimator
     low, high = epsilons(cell)
+    is_reentrant = recompute and cell.model.lora is not None and cell.compute.zero == 3
     server = cell.compute.vllm_server
     every = cell.compute.checkpoint_every * batch.stretch * batch.updates
     return GRPOConfig(
@@ -85,6 +86,8 @@ def arguments(
         weight_decay=algo.weight_decay,
         max_grad_norm=algo.max_grad_norm,
         gradient_checkpointing=recompute,
+        # TRL sets it itself, too late for a start in the middle of a rollout: transformers has read its other name.
+        gradient_checkpointing_kwargs={"use_reentrant": True} if is_reentrant else None,
         use_liger_kernel=cell.compute.liger,  # layer kernels alone: the LM head stays TRL's
         ddp_find_unused_parameters=False,
         # the record is ours

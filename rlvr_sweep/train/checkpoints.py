@@ -46,6 +46,7 @@ def complete(checkpoint: Path, *, ranks: int) -> None:
     os.replace(partial, checkpoint / COMPLETE)
     for other in checkpoint.parent.glob("checkpoint-*"):
         if other != checkpoint and step_of(other) < step_of(checkpoint):
+            (other / COMPLETE).unlink(missing_ok=True)  # first: what a kill leaves of it is half, not damaged
             shutil.rmtree(other)
 
 

@@ -1,10 +1,12 @@
 """DeepSpeed's configuration of a cell, from compute.zero and compute.offload; there is no JSON file to keep in step.
 
     config(cell)        # None where compute.zero=0
+    join(cell)          # before the trainer is made
 
 ZeRO shards over the ranks what each would hold a copy of: 1 the optimizer's state, 2 also the gradients, 3 also the
-weights. The batches and the update are those of one GPU. With model.dtype=bfloat16 DeepSpeed holds the weights in
-bfloat16 beside a float32 master copy; without it they are in float32 and computed with in bfloat16.
+weights. The batches are those of one GPU, and the update but for rounding: with model.dtype=bfloat16 DeepSpeed holds
+the weights in bfloat16 beside a float32 master copy, and sums the gradients of passes and ranks in bfloat16; without it
+weights and sums are in float32, and computed with in bfloat16.
 """
 
 import os
@@ -52,6 +54,16 @@ def config(cell: Cell) -> dict[str, Any] | None:
         "steps_per_print": 1_000_000_000,  # its log says nothing that metrics.jsonl does not
         "wall_clock_breakdown": False,
     }
+
+
+def join(cell: Cell) -> None:
+    """Tell DeepSpeed of the ranks before it makes an engine: ZeRO-3 cuts the reference model (estimator.kl) by them
+    before, and would take itself for alone. After torch's process group is there."""
+    if cell.compute.zero:
+        from deepspeed import comm
+
+        if not comm.is_initialized():
+            comm.init_distributed(auto_mpi_discovery=False, verbose=False)
 
 
 def _spare_the_compiler() -> None:

@@ -17,7 +17,7 @@ from rlvr_sweep.evals.sampling import Ranks, Task, at_once, evaluate
 from rlvr_sweep.grading.pool import Grader
 from rlvr_sweep.train.generation import Sampling
 from rlvr_sweep.train.metrics import mean
-from rlvr_sweep.train.stopping import Stopping
+from rlvr_sweep.train.stopping import LONGER, Stopping
 
 
 class Evaluation(TrainerCallback):
@@ -30,7 +30,7 @@ class Evaluation(TrainerCallback):
         self.tasks, self.grader, self.stopping = tasks, grader, stopping
         self.trainer: Any = None  # set once the trainer exists
         self.phases: Any = None
-        self._longest = 0.0  # seconds of an evaluation
+        self.took = 0.0  # seconds of the last one, at first of that of another attempt
 
     def on_train_begin(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
         if self.is_owed(state.global_step):
@@ -38,8 +38,12 @@ class Evaluation(TrainerCallback):
 
     def on_step_end(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
         # Who was asked to stop, or must soon, has no time for an evaluation: it is made up for at the next start.
-        if self._is_due(state.global_step) and not self.stopping.stops_before(1.5 * self._longest, control):
+        is_last = state.global_step >= state.max_steps
+        then = 0.0 if is_last else self.stopping.another_step
+        if self._is_due(state.global_step) and not self.stopping.stops_before(LONGER * self.took + then, control):
             self.evaluate(state.global_step)
+            if not is_last:
+                self.stopping.stops_before(then, control)
 
     def _is_due(self, step: int) -> bool:
         batch, every = self.trainer.batch, self.cell.eval.every
@@ -58,12 +62,17 @@ class Evaluation(TrainerCallback):
         """All benchmarks at this optimizer step."""
         former, began = self.phases.enter("evaluate"), time.monotonic()
         self._evaluate(step)
-        self._longest = max(self._longest, time.monotonic() - began)
-        self.phases.enter(former)
+        self.took = time.monotonic() - began
+        self.phases.enter(former, evaluated_in=round(self.took, 1))
 
     def _evaluate(self, step: int) -> None:
         accelerator = self.trainer.accelerator
         ranks = Ranks(accelerator.process_index, accelerator.num_processes, gather_object)
+        size = at_once(self.cell)
+        if self.cell.compute.backend == "hf":
+            # What it would cut once more is cut here, on all ranks alike: under ZeRO-3 every token waits for all, and a
+            # rank with fewer rows would make fewer calls.
+            size = min(size, self.cell.compute.generate_batch or size)
         for task in self.tasks:
             bench = task.benchmark
             sampling = Sampling(task.max_tokens, bench.temperature, bench.top_p)
@@ -80,7 +89,7 @@ class Evaluation(TrainerCallback):
                 cell_id=self.cell_id,
                 step=step,
                 seed=self.cell.seed,
-                batch=at_once(self.cell),
+                batch=size,
                 ranks=ranks,
                 by=self.cell.grading.grader,
             )

@@ -44,12 +44,12 @@ class Phases:
         self.seconds: dict[str, float] = {}
         self._say, self._name, self._began = say, "start", began
 
-    def enter(self, name: str) -> str:
-        """Close the running phase and open `name`; returns the name of the former."""
+    def enter(self, name: str, **said: Any) -> str:
+        """Close the running phase and open `name`; returns the name of the former. `said`: also in status.json."""
         now = time.perf_counter()
         self.seconds[self._name] = self.seconds.get(self._name, 0.0) + now - self._began
         former, self._name, self._began = self._name, name, now
-        self._say(phase=name)
+        self._say(phase=name, **said)
         return former
 
 

@@ -18,7 +18,7 @@ from transformers import TrainerCallback
 
 from rlvr_sweep.protocol import DEADLINE, STOP_FILE
 
-LONGER = 1.5  # than the last checkpoint the next may take: disks are shared
+LONGER = 1.5  # than the last checkpoint or evaluation the next may take: disks are shared, completions grow
 
 
 class Stopping(TrainerCallback):
@@ -48,7 +48,12 @@ class Stopping(TrainerCallback):
 
     def on_step_end(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
         self._longest_step = max(self._longest_step, time.time() - self._step_began)
-        self.stops_before(2 * self._longest_step, control)  # another may take as long as the longest so far
+        self.stops_before(self.another_step, control)
+
+    @property
+    def another_step(self) -> float:
+        """Seconds that are reckoned for one more."""
+        return 2 * self._longest_step
 
     def stops_before(self, seconds: float, control: Any) -> bool:
         """Whether all ranks save and leave now: one was asked to, or has no `seconds` left before it must save. All

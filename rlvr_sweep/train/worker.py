@@ -35,7 +35,7 @@ from rlvr_sweep.config.schema import Model
 from rlvr_sweep.errors import UserError
 from rlvr_sweep.lifeline import dies_with_parent
 from rlvr_sweep.protocol import ATTEMPT, FAILED, JOB, LOCKED, STOPPED, USER_ERROR
-from rlvr_sweep.train import checkpoints, failure
+from rlvr_sweep.train import checkpoints, deepspeed, failure
 
 
 def main(argv: list[str]) -> int:
@@ -157,7 +157,8 @@ def train(directory: CellDir, *, say: Callable[..., None], is_main: bool, began:
         )
         _check_content(directory)
     stopping, clock, phases = Stopping(saving_seconds(cell)), Clock(), Phases(began, say)
-    if (took := directory.read_status().get("saved_in")) is not None:  # in another attempt
+    former = directory.read_status()  # of another attempt
+    if (took := former.get("saved_in")) is not None:
         stopping.saved_in(took)
     phases.enter("load")
     model, tokenizer = load(cell)
@@ -178,7 +179,11 @@ def train(directory: CellDir, *, say: Callable[..., None], is_main: bool, began:
         evaluation = Evaluation(
             cell, directory.cell_id, directory.path, tasks=problems.tasks, grader=grader, stopping=stopping
         )
+        evaluation.took = former.get("evaluated_in", 0.0)
         recorder = Recorder(directory.path) if is_main else None
+        checkpoint_dir, anew = directory.path / "checkpoints", kept is not None
+        args = arguments(cell, checkpoint_dir, use_cpu=use_cpu, window=problems.window, recompute=anew)
+        deepspeed.join(cell)
         trainer = RLVRTrainer(
             cell=cell,
             scorer=Scorer(cell, grader),
@@ -187,13 +192,7 @@ def train(directory: CellDir, *, say: Callable[..., None], is_main: bool, began:
             clock=clock,
             kept=kept,
             model=model,
-            args=arguments(
-                cell,
-                directory.path / "checkpoints",
-                use_cpu=use_cpu,
-                window=problems.window,
-                recompute=kept is not None,
-            ),
+            args=args,
             train_dataset=Dataset.from_list(problems.visits),
             processing_class=tokenizer,
             peft_config=lora(cell),

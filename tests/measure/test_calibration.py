@@ -11,6 +11,7 @@ import pytest
 from rlvr_sweep.__main__ import main
 from rlvr_sweep.cell_dir import index
 from rlvr_sweep.config.compose import Composed, compose_or_refuse
+from rlvr_sweep.config.rules import arm
 from rlvr_sweep.shapes.memory import sizes_of
 from rlvr_sweep.sweep import calibration
 from rlvr_sweep.sweep.cost import Cost, cost
@@ -158,10 +159,21 @@ def test_of_several_the_most_similar_counts(runs: Path) -> None:
 
 def test_half_the_batch_in_passes_like_its_own_is_no_less_like_it_than_as_many_in_others(runs: Path) -> None:
     keep(runs, document())
-    eight = composed("compute.micro_batch=8", "algo.prompts_per_rollout=8").cell
+    eight = composed("compute.micro_batch=8", "algo.prompts_per_rollout=8", "algo.updates_per_rollout=2").cell
     keep(runs, document(name="eight", cell=calibration.manner(eight), work=calibration.work(eight)))
     assert "bench eight on 4 x NVIDIA H200, an estimate" in (of(runs, "compute.micro_batch=8").basis or "")
     assert "bench seven on 4 x NVIDIA H200, an estimate" in (of(runs).basis or "")
+
+
+def test_a_pass_without_a_limit_is_a_whole_update(runs: Path) -> None:
+    keep(runs, document())
+    whole = composed("compute.micro_batch=null").cell
+    keep(runs, document(name="whole", cell=calibration.manner(whole), work=calibration.work(whole)))
+    size = arm(whole).micro_batch
+    assert size == 8
+    assert "bench whole" in (of(runs, f"compute.micro_batch={size}").basis or "")
+    assert "bench whole" in (of(runs, "compute.micro_batch=null").basis or "")
+    assert "bench seven" in (of(runs).basis or "")
 
 
 @pytest.mark.parametrize(

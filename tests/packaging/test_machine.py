@@ -46,6 +46,25 @@ def test_gpus_are_named_and_busy_ones_with_their_processes() -> None:
     assert "wait" in machine.gpu_row([gpu(0, 60 * GB)], []).remedy
 
 
+@pytest.mark.parametrize(
+    ("visible", "found", "remedy"),
+    [
+        (("2", "3"), "2 x NVIDIA H200, 150 GB each, all free", ""),
+        (("0", "2"), "2 x NVIDIA H200, 150 GB each; 0: 60 GB", "export CUDA_VISIBLE_DEVICES=2"),
+        ((), "none here", ""),
+        (("MIG-7",), "4 x NVIDIA H200, 150 GB each; 0: 60 GB", "export CUDA_VISIBLE_DEVICES=1,2,3"),
+    ],
+)
+def test_only_gpus_that_are_ours_are_judged_and_advised(
+    monkeypatch: pytest.MonkeyPatch, visible: tuple[str, ...], found: str, remedy: str
+) -> None:
+    monkeypatch.setattr(devices, "gpus", lambda: [gpu(0, 60 * GB), gpu(1), gpu(2), gpu(3)])
+    monkeypatch.setattr(devices, "processes", list)
+    monkeypatch.setattr(devices, "gpus_here", lambda: visible)
+    check = machine.gpus()
+    assert check.found.startswith(found) and check.remedy == remedy
+
+
 def test_one_gpu_needs_no_nccl(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(devices, "gpus_here", lambda: ("0",))
     assert machine.nccl(driver=[gpu(0)]).state == "ok"

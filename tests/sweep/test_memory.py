@@ -159,6 +159,12 @@ def test_what_zero_shards(preset: str, weights: float, gradients: float, optimiz
     assert terms.get("optimizer", 0) == int(optimizer * QWEN_7B)
 
 
+@pytest.mark.parametrize(("zero", "optimizer"), [(1, 3), (2, 3), (3, 2)])
+def test_zero_3_alone_makes_no_second_copy_of_float32_weights(zero: int, optimizer: float) -> None:
+    terms = sizes.estimate(cell(f"compute=zero{zero}_x4", "model.dtype=float32")).terms
+    assert terms["optimizer"] == optimizer * QWEN_7B
+
+
 def test_what_is_gathered_and_what_the_head_takes() -> None:
     embedding = 152_064 * 3584
     whole, sharded = (sizes.estimate(cell(f"compute={name}")).terms for name in ("gpu", "zero3_x4"))
@@ -242,6 +248,29 @@ def test_an_engine_too_large_for_any_preset_is_made_smaller() -> None:
         memory.check(cell("compute=gpu", *VLLM, "compute.vllm_memory=0.9"), 80 << 30, gpus=8)
 
 
+@pytest.mark.parametrize(
+    ("lines", "total", "told"),
+    [
+        (["compute=zero2_x4"], H200, "there are 7.5 (compute.vllm_memory=0.05); write compute.vllm_memory=0.15, or"),
+        (["compute=gpu", "model.lora={rank: 16}"], 80 << 30, "there are 4.3 (compute.vllm_memory=0.05); write"),
+    ],
+)
+def test_a_share_in_which_vllm_cannot_hold_the_model_is_refused(lines: list[str], total: int, told: str) -> None:
+    starved = [*lines, *VLLM, "compute.vllm_memory=0.05"]
+    with pytest.raises(UserError) as refused:
+        memory.check(cell(*starved), total, gpus=4)
+    assert "takes at least 15.5 GB of a GPU for vLLM (weights and one completion)" in str(refused.value)
+    assert told in str(refused.value)
+    memory.check(cell(*lines, *VLLM, str(refused.value).split("write ")[1].split(",")[0]), total, gpus=4)
+    assert any("takes at least 15.5 GB" in line for line in memory.lines([cell(*starved)], total))
+
+
+def test_a_gpu_too_small_for_vllm_and_trainer_is_told_so() -> None:
+    lines = ["compute=gpu", "model.lora={rank: 16}", *VLLM]
+    with pytest.raises(UserError, match=r"at least 15\.5 GB of a GPU for vLLM .*there are 13\.7 .*; .*smaller model"):
+        memory.check(cell(*lines), 32 << 30, gpus=1)
+
+
 def test_keys_that_a_preset_is_about_must_go_for_it() -> None:
     with pytest.raises(UserError, match=r"write compute=zero1_x2 without compute\.ranks, or"):
         memory.check(cell("compute=gpu", "compute.ranks=2"), H200, gpus=2)
@@ -257,22 +286,17 @@ def test_a_share_of_a_gpu_is_all_there_is() -> None:
 
 
 def test_on_one_gpu_offloading_comes_before_a_larger_machine() -> None:
-    found = fitting(cell("compute=gpu"), H200, gpus=1, host=128 << 30)
+    found = fitting(cell("compute=gpu"), H200, gpus=1, host=192 << 30)
     assert found and found[0] == "zero2_offload"
 
 
 def test_what_is_offloaded_must_fit_beside_the_gpus(monkeypatch: pytest.MonkeyPatch) -> None:
-    assert sizes.estimate(cell("compute=zero2_offload")).host == 12 * QWEN_7B
-    assert sizes.estimate(cell("compute=zero3_offload_x2")).host == 16 * QWEN_7B
-    assert sizes.estimate(cell("compute=gpu")).host == 0
-    found = fitting(cell("compute=gpu"), H200, gpus=1, host=64 << 30)
+    found = fitting(cell("compute=gpu"), H200, gpus=1, host=128 << 30)
     assert found and found[0] == "zero1_x2"  # a larger machine
-    monkeypatch.setattr(devices, "memory_here", lambda: 128 << 30)
+    monkeypatch.setattr(devices, "memory_here", lambda: 192 << 30)
     memory.check(cell("compute=zero2_offload"), H200, gpus=1)
-    monkeypatch.setattr(devices, "memory_here", lambda: 64 << 30)
-    line = (
-        r"about 91 GB of a node's own memory with compute\.offload, there are 69; write compute=zero1_x2 on 2 GPUs, or"
-    )
+    monkeypatch.setattr(devices, "memory_here", lambda: 128 << 30)
+    line = r"about 178 GB of a node's own memory with compute\.offload, there are 137; write compute=zero1_x2 on 2 GPUs"
     with pytest.raises(UserError, match=line):
         memory.check(cell("compute=zero2_offload"), H200, gpus=1)
     memory.check(cell("compute=zero2_offload", "compute.check_memory=false"), H200, gpus=1)
@@ -377,10 +401,10 @@ def test_plan_says_it_and_shows_its_terms(
     assert " GB of 151 GB a GPU\n" in plan(capsys, *lines)
     assert "more than there is" in plan(capsys, "model=shape/qwen2_5_7b", "compute=gpu")
     offloading = ["model=shape/qwen2_5_7b,shape/qwen2_5_1_5b", "compute=zero2_offload"]
-    monkeypatch.setattr(devices, "memory_here", lambda: 128 << 30)
-    said = "memory: about 91 GB of 137 GB of a node's own for a cell with compute.offload"
+    monkeypatch.setattr(devices, "memory_here", lambda: 192 << 30)
+    said = "memory: about 178 GB of 206 GB of a node's own for a cell with compute.offload"
     assert f"{said}\n" in plan(capsys, *offloading)
-    monkeypatch.setattr(devices, "memory_here", lambda: 64 << 30)
+    monkeypatch.setattr(devices, "memory_here", lambda: 128 << 30)
     assert "compute.offload, more than there is\n" in plan(capsys, *offloading)
     found: dict[str, Any] = json.loads(plan(capsys, *lines, "seed=0,1", "--json"))
     assert [entry["cells"] for entry in found["memory"]] == [2, 2]
@@ -413,12 +437,12 @@ def test_a_sweep_starts_no_more_than_may_offload_at_once(
 
     with_gpus(2)
     monkeypatch.setattr(local, "check_installed", lambda compute: None)
-    monkeypatch.setattr(devices, "memory_here", lambda: 128 << 30)
+    monkeypatch.setattr(devices, "memory_here", lambda: 256 << 30)
     lines = ["model=shape/qwen2_5_7b", "algo=spurious_rewards", "compute=zero2_offload", f"runs={tmp_path}", "seed=0,1"]
     made = compose_or_refuse(lines, multirun=True)
     found = local.Scheduler([CellDir.create(c) for c in made], settings=made[0].cell.sweep, console=Console())
     first, second = [found.slots.take(wanted) for _, wanted in found._waiting]
-    assert first is not None and second is None  # 91 GB each of 137
+    assert first is not None and second is None  # 178 GB each of 275
 
 
 def test_a_large_model_on_cores_is_refused_before_it_starts(

@@ -5,10 +5,16 @@ from fractions import Fraction
 import pytest
 
 from rlvr_sweep import devices
-from rlvr_sweep.config.compose import compose
-from rlvr_sweep.config.schema import Compute
+from rlvr_sweep.config.compose import compose, compose_or_refuse
+from rlvr_sweep.config.schema import Cell, Compute
 from rlvr_sweep.errors import UserError
 from rlvr_sweep.sweep.slots import Lease, Need, Slots, need
+
+PAPERS = ["experiment=spurious_rewards/base"]
+
+
+def composed(*lines: str) -> Cell:
+    return compose_or_refuse([*PAPERS, *lines], multirun=False)[0].cell
 
 
 def taken(lease: Lease | None) -> tuple[str, ...]:
@@ -69,14 +75,23 @@ def test_a_cap_counts_cells() -> None:
 
 
 def test_what_can_never_start_is_said_before() -> None:
-    with pytest.raises(UserError, match=r"takes 8 GPUs .* this machine has 2; write"):
-        Slots(("0", "1"), cores=4).check(Need(gpus=8))
-    with pytest.raises(UserError, match=r"this machine has 1; write compute=gpu compute\.ranks=1 or compute=cpu"):
-        Slots(("0",), cores=4).check(Need(gpus=8))
-    lines = ["experiment=spurious_rewards/base", "compute=gpu", "compute.ranks=1"]
-    assert not compose(lines, multirun=False).faults
-    with pytest.raises(UserError, match="no GPU is seen here"):
-        Slots((), cores=4).check(Need(gpus=1))
+    cell = composed("compute=zero2_x8", "compute.backend=hf")
+    with pytest.raises(UserError, match=r"takes 8 GPUs .* this machine has 2; write compute\.ranks=2 or compute=cpu,"):
+        Slots(("0", "1"), cores=4).check(Need(gpus=8), cell)
+    with pytest.raises(UserError, match=r"this machine has 1; write compute=gpu compute\.ranks=1 or compute=cpu,"):
+        Slots(("0",), cores=4).check(Need(gpus=8), cell)
+    assert not compose([*PAPERS, "compute=gpu", "compute.ranks=1"], multirun=False).faults
+    with pytest.raises(UserError, match="no GPU is seen here; write compute=cpu,"):
+        Slots((), cores=4).check(Need(gpus=1), cell)
+
+
+def test_what_is_advised_instead_is_no_mistake() -> None:
+    cell = composed("compute=zero2_x4")
+    advised = r"has 3; write compute\.ranks=2 or compute=cpu compute\.backend=hf,"  # 64 prompts cannot be split over 3
+    with pytest.raises(UserError, match=advised):
+        Slots(("1", "2", "3"), cores=4).check(Need(gpus=4), cell)
+    for words in ("compute=zero2_x4 compute.ranks=2", "compute=cpu compute.backend=hf"):
+        assert not compose([*PAPERS, *words.split()], multirun=False).faults
 
 
 @pytest.mark.parametrize(

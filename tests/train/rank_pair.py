@@ -6,7 +6,7 @@
 CELL_DIR@2 is asked to stop once step 2 is on record (so after step 3), by a signal that only rank 0 gets. CELL_DIR#90
 keeps the activations of passes of up to 90 tokens (CELL_DIR#rank: of the rank's number) and leaves anew-RANK.json, what
 was decided of each pass. CODES.json takes the exit codes of rank 0. A LoRA cell leaves pushed.safetensors: the weights
-that vLLM would be given at its end.
+that vLLM would be given at its end; one with compute.offload offloaded-RANK.json: the bytes its optimizer holds then.
 """
 
 import gc
@@ -15,11 +15,12 @@ import os
 import signal
 import subprocess
 import sys
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
+import torch
 import torch.distributed as dist
 from safetensors.torch import save_file
 from transformers.integrations.deepspeed import unset_hf_deepspeed_config
@@ -70,6 +71,26 @@ def keep(kept: str) -> list[bool]:
     return made
 
 
+def pieces(found: Any) -> Iterator[torch.Tensor]:
+    """Tensors and their gradients, of containers those inside; buckets are objects of their own, and a GPU's."""
+    if isinstance(found, torch.Tensor):
+        yield found
+        if found.is_leaf and found.grad is not None:
+            yield found.grad
+    elif isinstance(found, (dict, list, tuple)):
+        for each in found.values() if isinstance(found, dict) else found:
+            yield from pieces(each)
+
+
+def offloaded(trainer: Any) -> int:
+    """Bytes that DeepSpeed's optimizer holds, but for what would be on a GPU."""
+    optimizer = trainer.model_wrapped.optimizer
+    on_gpu = [*trainer.model.parameters(), getattr(optimizer, "temp_grad_buffer_for_gpu_offload", None)]
+    elsewhere = {each.untyped_storage().data_ptr() for each in pieces(on_gpu)}
+    held = [each.untyped_storage() for each in pieces([*vars(optimizer).values(), optimizer.optimizer.state])]
+    return sum({each.data_ptr(): each.nbytes() for each in held if each.data_ptr() not in elsewhere}.values())
+
+
 def push_and_finish(directory: CellDir, trainer: Any, tokenizer: Any, *, is_main: bool) -> None:
     if trainer.cell.model.lora is not None:
         engine: Any = SimpleNamespace(model=trainer.model, _dist=DistributedBackend(trainer.accelerator))
@@ -77,6 +98,8 @@ def push_and_finish(directory: CellDir, trainer: Any, tokenizer: Any, *, is_main
         pushed = {name: weight.detach().clone() for name, weight in merged(engine)}
         if is_main:
             save_file(pushed, directory.path / "pushed.safetensors")
+    if trainer.cell.compute.offload:
+        (directory.path / f"offloaded-{os.environ['RANK']}.json").write_text(json.dumps(offloaded(trainer)))
     finish(directory, trainer, tokenizer, is_main=is_main)
 
 

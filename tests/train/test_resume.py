@@ -18,7 +18,7 @@ from rlvr_sweep.config.compose import compose_or_refuse
 from rlvr_sweep.errors import UserError
 from rlvr_sweep.protocol import DEADLINE
 from rlvr_sweep.shapes.memory import checkpoint_bytes
-from rlvr_sweep.train import worker
+from rlvr_sweep.train import checkpoints, worker
 from rlvr_sweep.train.recorder import Recorder
 from tests.conftest import TINY
 
@@ -167,6 +167,19 @@ def test_what_goes_on_with_other_micro_batches_makes_the_same_updates(
         assert [row[key] for row in theirs] == pytest.approx([row[key] for row in mine], rel=1e-3, abs=1e-6)
 
 
+def test_time_is_left_for_an_evaluation_as_long_as_that_of_another_attempt(
+    make_cell: Callable[..., CellDir], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    cell = make_cell("eval.before=false")
+    cell.status(state="preempted", evaluated_in=10_000.0)
+    monkeypatch.setenv(DEADLINE, str(time.time() + 5000))
+    assert not run(cell)
+    assert [p.name for p in (cell.path / "checkpoints").iterdir()] == ["checkpoint-4"], "before the first one due"
+    assert not list(cell.path.glob("evals/*/*"))
+    assert run(cell), "what was owed took less"
+    assert cell.read_status()["evaluated_in"] < 100
+
+
 def test_time_is_left_for_a_checkpoint_as_long_as_the_last(
     make_cell: Callable[..., CellDir], monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -228,6 +241,20 @@ def test_an_incomplete_checkpoint_is_ignored(
     assert not checkpoint.exists()
     assert run(broken)
     assert record(broken) == record(straight())
+
+
+def test_what_a_kill_leaves_of_an_older_checkpoint_is_removed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    for step in (1, 2):
+        (tmp_path / f"checkpoint-{step}").mkdir()
+        (tmp_path / f"checkpoint-{step}" / "model").write_text("weights")
+    checkpoints.complete(tmp_path / "checkpoint-1", ranks=1)
+    with monkeypatch.context() as patch:
+        patch.setattr(checkpoints.shutil, "rmtree", lambda folder: (folder / "model").unlink() or kill())
+        with pytest.raises(Killed):
+            checkpoints.complete(tmp_path / "checkpoint-2", ranks=1)
+    checkpoints.discard_incomplete(tmp_path)
+    assert checkpoints.set_damaged_aside(tmp_path) == []
+    assert [folder.name for folder in tmp_path.iterdir()] == ["checkpoint-2"]
 
 
 def flip(file: Path) -> None:
