@@ -57,8 +57,9 @@ def config(cell: Cell) -> dict[str, Any] | None:
 
 
 def join(cell: Cell) -> None:
-    """Tell DeepSpeed of the ranks before it makes an engine: ZeRO-3 cuts the reference model (estimator.kl) by them
-    before, and would take itself for alone. After torch's process group is there."""
+    """Tell DeepSpeed of the ranks before it makes an engine, once torch's process group is there: ZeRO-3 cuts the
+    reference model (estimator.kl) by them, and would take itself for alone. Accelerate does it for GPUs, not for cores.
+    """
     if cell.compute.zero:
         from deepspeed import comm
 
