@@ -205,12 +205,12 @@ def train(directory: CellDir, *, say: Callable[..., None], is_main: bool, began:
         evaluation.trainer, evaluation.phases = trainer, phases
         ranks, zero = trainer.accelerator.num_processes, cell.compute.zero
         # All go by what the first rank sees, which waits for the others' look before it removes any.
-        checkpoint = checkpoints.newest(directory.path / "checkpoints", ranks=ranks, zero=zero)
+        checkpoint = checkpoints.newest(checkpoint_dir, ranks=ranks, zero=zero)
         [checkpoint] = broadcast_object_list([checkpoint])
         trainer.accelerator.wait_for_everyone()
         if recorder is not None:
-            checkpoints.discard_incomplete(directory.path / "checkpoints")
-            for line in checkpoints.set_damaged_aside(directory.path / "checkpoints"):
+            checkpoints.discard_incomplete(checkpoint_dir)
+            for line in checkpoints.set_damaged_aside(checkpoint_dir):
                 print(f"rlvr_sweep: {line}", file=sys.stderr)
             step = checkpoints.step_of(checkpoint) if checkpoint else 0
             recorder.resume_at(step=step, rollout=-(-step // batch.updates))
@@ -234,7 +234,7 @@ def train(directory: CellDir, *, say: Callable[..., None], is_main: bool, began:
         if finished:
             _mark_done(directory)
             say(state="done", finished=time.time(), phase=None, exit=0)
-            shutil.rmtree(directory.path / "checkpoints", ignore_errors=True)  # not before DONE is there
+            shutil.rmtree(checkpoint_dir, ignore_errors=True)  # not before DONE is there
     return finished
 
 

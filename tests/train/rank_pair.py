@@ -5,8 +5,9 @@
 
 CELL_DIR@2 is asked to stop once step 2 is on record (so after step 3), by a signal that only rank 0 gets. CELL_DIR#90
 keeps the activations of passes of up to 90 tokens (CELL_DIR#rank: of the rank's number) and leaves anew-RANK.json, what
-was decided of each pass. CODES.json takes the exit codes of rank 0. A LoRA cell leaves pushed.safetensors: the weights
-that vLLM would be given at its end; one with compute.offload offloaded-RANK.json: the bytes its optimizer holds then.
+was decided of each pass, and reentrant-RANK.json, which checkpointing was there. CODES.json takes the exit codes of
+rank 0. A LoRA cell leaves pushed.safetensors: the weights that vLLM would be given at its end; one with compute.offload
+offloaded-RANK.json: the bytes its optimizer holds then.
 """
 
 import gc
@@ -24,6 +25,7 @@ import torch
 import torch.distributed as dist
 from safetensors.torch import save_file
 from transformers.integrations.deepspeed import unset_hf_deepspeed_config
+from transformers.modeling_layers import GradientCheckpointingLayer
 from trl.distributed import DistributedBackend
 
 from rlvr_sweep.cell_dir import CellDir
@@ -58,17 +60,21 @@ def stop_at(step: int | None) -> None:
     Recorder.step = step_and_stop  # rank 0 alone has a recorder
 
 
-def keep(kept: str) -> list[bool]:
-    """Keep the activations of passes of up to so many tokens, or of the rank's number. Filled with what is decided."""
+def keep(kept: str) -> tuple[list[bool], list[bool]]:
+    """Keep the activations of passes of up to so many tokens, or of the rank's number. Filled with what is decided, and
+    with whether torch's checkpointing was the reentrant one then."""
     made: list[bool] = []
+    reentrant: list[bool] = []
 
     def decide(model: Any, on: bool) -> None:
         made.append(on)
+        layer: Any = next(module for module in model.modules() if isinstance(module, GradientCheckpointingLayer))
+        reentrant.append(layer._gradient_checkpointing_func.keywords["use_reentrant"])
         compute_anew(model, on)
 
     passes._compute_anew = decide
     memory.kept_tokens = lambda cell, total: int(os.environ["RANK"] if kept == "rank" else kept)
-    return made
+    return made, reentrant
 
 
 def pieces(found: Any) -> Iterator[torch.Tensor]:
@@ -111,10 +117,11 @@ def main(argv: list[str]) -> int:
         path, _, kept = word.partition("#")
         path, _, step = path.partition("@")
         stop_at(int(step) if step else None)
-        anew = keep(kept)
+        anew, reentrant = keep(kept)
         codes.append(worker.main([path]))
         if kept:
             (Path(path) / f"anew-{os.environ['RANK']}.json").write_text(json.dumps(anew))
+            (Path(path) / f"reentrant-{os.environ['RANK']}.json").write_text(json.dumps(reentrant))
         unset_hf_deepspeed_config()  # or the next model would be loaded as this one's shards
         gc.collect()
         dist.barrier()

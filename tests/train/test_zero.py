@@ -210,7 +210,21 @@ def test_what_is_offloaded_is_as_large_as_plan_says(name: str, ran: dict[str, Ce
     cell = ran[name].cell
     held = sum(json.loads((ran[name].path / f"offloaded-{rank}.json").read_text()) for rank in (0, 1))
     assert held == pytest.approx(host_bytes(cell, sizes_of(cell)), rel=0.05)  # on cores nothing is pinned
+
+
+@pytest.mark.slow
+def test_offloading_leaves_the_updates_as_they_are(ran: dict[str, CellDir]) -> None:
     assert digest(ran["half-offloaded"]) == digest(ran["half"])
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", ["lora3", "lora3-resumed"])
+def test_lora_under_zero_3_computes_anew_as_trl_asks_also_in_the_middle_of_a_rollout(
+    name: str, ran: dict[str, CellDir]
+) -> None:
+    """The last attempt of the resumed one begins with saved completions, before any generation."""
+    reentrant = json.loads((ran[name].path / "reentrant-0.json").read_text())
+    assert reentrant and all(reentrant)
 
 
 @pytest.mark.slow
